@@ -1,0 +1,90 @@
+"""What waits for a worker, what a worker holds, and the workers themselves (shared schema, all Apps together).
+
+The queue knows no task: an entry names a `kind` and a `key`, and the handler of that kind does the work.
+Tasks are the truth and entries are derived from them, so an entry holds only what claiming needs.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+
+class Worker(models.Model):
+    """One worker process on shift. A process that lost its row (`stopped_at`) owns nothing any more."""
+
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    version = models.CharField(max_length=32)
+    slots = models.PositiveIntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    heartbeat_at = models.DateTimeField(db_default=Now())
+    draining = models.BooleanField(default=False, db_default=False)
+    stopped_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["heartbeat_at"], condition=Q(stopped_at=None), name="worker_alive")]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class QueueEntry(models.Model):
+    """One piece of work that is due, will be due, is being done or waits for a limit.
+
+    `epoch` rises with each claim and fences it: whoever settles names the worker and the epoch that it claimed.
+    `tag` is the entry's virtual finish time in weighted fair queueing (`apps.queue.enqueue`).
+    """
+
+    class State(models.TextChoices):
+        READY = "ready"
+        SCHEDULED = "scheduled"
+        LEASED = "leased"
+        PARKED = "parked"
+
+    app = models.ForeignKey("tenancy.App", on_delete=models.CASCADE, db_index=False)
+    kind = models.CharField(max_length=16, default="task")
+    key = models.UUIDField()
+    state = models.CharField(max_length=10, choices=State, default=State.READY)
+    priority = models.SmallIntegerField(default=0)  # the higher, the sooner
+    tag = models.FloatField(default=0)
+    run_at = models.DateTimeField(null=True)  # of a scheduled entry: when it becomes ready
+    lane = models.CharField(max_length=64, default="", db_default="")  # what a concurrency limit counts, if any
+    worker = models.ForeignKey(Worker, null=True, on_delete=models.PROTECT, db_index=False)
+    epoch = models.PositiveIntegerField(default=0, db_default=0)
+    leased_at = models.DateTimeField(null=True)
+    cancel = models.BooleanField(default=False, db_default=False)  # the owner is asked to stop
+    enqueued_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "queue entries"
+        constraints = [
+            models.UniqueConstraint(fields=["app", "kind", "key"], name="queue_entry_key"),
+            models.CheckConstraint(
+                condition=Q(state="leased", worker__isnull=False, leased_at__isnull=False)
+                | Q(state__in=["ready", "parked"], worker=None)
+                | Q(state="scheduled", worker=None, run_at__isnull=False),
+                name="queue_entry_state",
+            ),
+        ]
+        indexes = [
+            models.Index(F("priority").desc(), "tag", "id", condition=Q(state="ready"), name="queue_ready"),
+            models.Index(fields=["run_at"], condition=Q(state="scheduled"), name="queue_scheduled"),
+            models.Index(fields=["worker"], condition=Q(state="leased"), name="queue_leased"),
+            models.Index(fields=["app", "lane"], condition=Q(state="parked"), name="queue_parked"),
+            models.Index(fields=["app", "priority", "tag"], name="queue_app_tag"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+class QueueControl(models.Model):
+    """One row: whether workers may claim anything at all."""
+
+    paused = models.BooleanField(default=False, db_default=False)
+    reason = models.TextField(default="", db_default="")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="queue_control_one_row")]

@@ -1,0 +1,195 @@
+"""A task and its record: attempts, checkpoints, events, dead letters (App schema).
+
+State changes only through `apps.tasks.lifecycle`; the constraints here refuse rows that cannot be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+
+class TaskStatus(models.TextChoices):
+    PENDING = "pending"
+    RUNNING = "running"
+    INPUT_REQUIRED = "input_required"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+LIVE = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.INPUT_REQUIRED)
+FINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+
+
+def no_usage() -> dict[str, Any]:
+    return {"requests": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": "0"}
+
+
+class Task(models.Model):
+    """One run of an agent, from its acceptance to its end.
+
+    `epoch` is the queue's: it fences whoever runs the task. `last_seq` numbers its events without gaps.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    agent = models.CharField(max_length=100)
+    agent_version = models.ForeignKey("agents.AgentVersion", on_delete=models.PROTECT, related_name="+")
+    session = models.CharField(max_length=200, blank=True, default="")
+    entry_point = models.CharField(max_length=100, null=True, blank=True)
+    status = models.CharField(max_length=16, choices=TaskStatus, default=TaskStatus.PENDING)
+    input = models.JSONField()
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    priority = models.SmallIntegerField(default=0)
+    tags = models.JSONField(default=list)
+    metadata = models.JSONField(default=dict)
+    usage = models.JSONField(default=no_usage)
+
+    attempt = models.PositiveIntegerField(default=0)
+    max_retries = models.PositiveIntegerField()
+    timeout_seconds = models.FloatField(null=True)
+    deadline = models.DateTimeField(null=True)
+    next_attempt_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    epoch = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=300, default="")  # who runs the current attempt: host:pid
+    attempt_started_at = models.DateTimeField(null=True)
+
+    last_seq = models.PositiveIntegerField(default=0)
+    last_checkpoint = models.PositiveIntegerField(default=0)
+    trace_id = models.CharField(max_length=32, default="")
+
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=TaskStatus.values), name="task_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=FINAL, finished_at__isnull=False) | Q(status__in=LIVE, finished_at=None),
+                name="task_final_is_finished",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=TaskStatus.FAILED) | Q(error__isnull=False), name="task_failed_has_error"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "-id"], name="task_status"),
+            models.Index(fields=["agent", "-id"], name="task_agent"),
+            models.Index(fields=["session", "-id"], condition=~Q(session=""), name="task_session"),
+            models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="task_finished"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent} {self.id}"
+
+
+class Attempt(models.Model):
+    """One attempt that has ended. (The attempt under way is the task's own `attempt`, `worker`, `attempt_started_at`.)"""
+
+    class Outcome(models.TextChoices):
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CRASHED = "crashed"
+        CANCELLED = "cancelled"
+        RELEASED = "released"  # handed back by a worker that stopped; spends no retry
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    error = models.JSONField(null=True)
+    traceback = models.TextField(default="", db_default="")  # for operators only
+    worker = models.CharField(max_length=300, default="")
+    epoch = models.PositiveIntegerField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["task", "epoch"], name="attempt_per_epoch")]
+
+
+class Checkpoint(models.Model):
+    """One entry of a task's journal: append-only, ordered by `seq` within the task.
+
+    `key` names what is recorded: `model:3` (the third model response), `tool:3:call_abc` (a tool call made by it).
+    """
+
+    class Kind(models.TextChoices):
+        MODEL = "model"  # the messages of one model turn
+        TOOL_STARTED = "tool_started"  # a call that is not idempotent is about to run
+        TOOL_RESULT = "tool_result"
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="checkpoints")
+    seq = models.PositiveIntegerField()
+    kind = models.CharField(max_length=16, choices=Kind)
+    key = models.CharField(max_length=200)
+    value = models.JSONField()
+    epoch = models.PositiveIntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["task", "seq"]
+        constraints = [models.UniqueConstraint(fields=["task", "seq"], name="checkpoint_seq")]
+
+
+class Event(models.Model):
+    """What happened: timeline, audit trail and stream in one. Append-only; `seq` per task has no gaps."""
+
+    task = models.ForeignKey(Task, null=True, on_delete=models.CASCADE, related_name="events")
+    seq = models.PositiveIntegerField(null=True)
+    type = models.CharField(max_length=32)
+    payload = models.JSONField(default=dict)
+    actor = models.CharField(max_length=200, default="", db_default="")  # "" is the system
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "seq"], name="event_seq"),
+            models.CheckConstraint(
+                condition=Q(task=None, seq=None) | Q(task__isnull=False, seq__isnull=False), name="event_task_has_seq"
+            ),
+        ]
+
+
+class DeadLetter(models.Model):
+    """A task that failed for good, filed with what is needed to understand and repair it."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        RETRIED = "retried"
+        DISCARDED = "discarded"
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="dead_letters")
+    fingerprint = models.CharField(max_length=64)
+    error = models.JSONField()
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    entered_at = models.DateTimeField(db_default=Now())
+    resolved_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["task"], condition=Q(status="open"), name="dead_letter_one_open"),
+            models.CheckConstraint(
+                condition=Q(status="open", resolved_at=None) | Q(status__in=["retried", "discarded"], resolved_at__isnull=False),
+                name="dead_letter_resolved",
+            ),
+        ]
+        indexes = [models.Index(fields=["status", "fingerprint"], name="dead_letter_group")]
+
+
+class IdempotencyKey(models.Model):
+    """The first answer to a POST that carried an `Idempotency-Key`."""
+
+    key = models.CharField(max_length=255, unique=True)
+    digest = models.CharField(max_length=64)  # of method, path and body
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())

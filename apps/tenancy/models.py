@@ -1,0 +1,66 @@
+"""The App (tenant) and its secrets, both in the shared schema."""
+
+from __future__ import annotations
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Now
+
+SLUG = r"[a-z][a-z0-9-]{0,47}"
+DEFAULT_APP = "default"
+
+
+class App(models.Model):
+    """One isolated tenant: its agents, tasks and events live in a schema (PostgreSQL) or file (SQLite) of their own.
+
+    `apps.tenancy.lifecycle` creates and deletes Apps; `connection.set_tenant(app)` enters one.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+        DELETING = "deleting"
+
+    name = models.CharField(
+        max_length=48,
+        unique=True,
+        validators=[RegexValidator(rf"^{SLUG}$", "Use lower-case letters, digits and hyphens, a letter first.")],
+    )
+    schema_name = models.CharField(max_length=63, unique=True, editable=False)
+    display_name = models.CharField(max_length=200, blank=True)
+    status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
+    weight = models.PositiveIntegerField(default=1, db_default=1)
+    max_concurrent = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    # What django-tenants' connection interface asks of a tenant.
+    tenant_type = None
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(weight__gte=1), name="app_weight_positive"),
+            models.CheckConstraint(condition=models.Q(status__in=["active", "suspended", "deleting"]), name="app_status_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.name
+
+    def get_tenant_type(self) -> None:
+        return None
+
+
+class Secret(models.Model):
+    """One named secret of an App. The value is encrypted at rest and is never shown again."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="secrets")
+    name = models.CharField(max_length=100)
+    ciphertext = models.TextField(editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["app", "name"], name="secret_name_per_app")]
+
+    def __str__(self) -> str:
+        return self.name

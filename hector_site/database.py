@@ -1,0 +1,64 @@
+"""Django's `DATABASES` entry from a database URL.
+
+`sqlite://.hector/hector.db` (a path relative to the current directory) or `sqlite:///abs/path.db`;
+`postgres://user:password@host:port/name?sslmode=require`, also with a socket directory as `?host=/run/postgresql`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from hector_site.env import BadSetting
+
+FORMS = "write sqlite://path/to/hector.db or postgres://user:password@host:5432/name"
+
+
+def masked(url: str) -> str:
+    """The URL as it may be shown: its password replaced."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", re.sub(r"(password=)[^&]*", r"\1***", url))
+
+
+def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
+    """The settings of Django's `default` database. Raises BadSetting, without the password, for a bad URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise BadSetting(f"the database URL cannot be read: {FORMS}") from None
+    if parts.scheme in ("sqlite", "sqlite3"):
+        return _sqlite(parts.netloc + parts.path)
+    if parts.scheme in ("postgres", "postgresql"):
+        options: dict[str, Any] = dict(parse_qsl(parts.query))
+        name = unquote(parts.path.lstrip("/"))
+        if not name:
+            raise BadSetting(f"the database URL {masked(url)} names no database: {FORMS}")
+        entry = {
+            "ENGINE": "apps.tenancy.backends.postgresql",
+            "NAME": name,
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or ""),
+            "HOST": options.pop("host", "") or unquote(parts.hostname or ""),
+            "PORT": str(port or options.pop("port", "")),
+            "CONN_MAX_AGE": None,
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": options,
+        }
+        if pool_size:
+            entry |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
+            options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+        return entry
+    raise BadSetting(f"the database URL {masked(url)} is of an unknown kind: {FORMS}")
+
+
+def _sqlite(path: str) -> dict[str, Any]:
+    if not path:
+        raise BadSetting(f"the database URL names no file: {FORMS}")
+    return {
+        "ENGINE": "apps.tenancy.backends.sqlite",
+        "NAME": str(Path(path).absolute()),
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
+    }
