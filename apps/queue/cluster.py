@@ -1,0 +1,143 @@
+"""django-q2's part: a guarded pool of worker processes, most of them on a shift.
+
+The cluster runs `--queue-workers` + 1 processes. The broker hands the first N of them one long message each, the
+shift (`apps.queue.shift`), and hands it out again when the process that ran it is gone; django-q2's sentinel replaces
+the process meanwhile. The remaining process runs ordinary django-q2 messages and schedules (maintenance), which
+therefore never wait behind agents' work. This is the only module that knows django-q2.
+
+Whoever is on shift stands in a shared table made before the cluster forks, one place per shift: 0 is vacant, -1 is
+offered, anything else is the process on it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import time
+import uuid
+from types import FrameType
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connections
+from django_q.brokers.orm import ORM
+from django_q.cluster import Cluster as QCluster
+from django_q.models import Schedule
+from django_q.signing import SignedPackage
+
+from apps.queue import maintenance, shift
+
+log = structlog.get_logger(__name__)
+_fork = multiprocessing.get_context("fork")
+_stop = _fork.Event()
+_places = _fork.Array(ctypes.c_long, max(1, settings.HECTOR_QUEUE_WORKERS))
+_offered_at: dict[int, float] = {}  # of the pusher process: when it last offered a place
+_VACANT, _OFFERED = 0, -1
+_OFFER_EXPIRES = 5.0  # seconds; a process that died between offer and start leaves the place offered
+
+
+class HectorBroker(ORM):  # type: ignore[misc]
+    """The ORM broker, which first of all keeps the shifts manned."""
+
+    def dequeue(self) -> list[tuple[Any, str]] | None:
+        if _stop.is_set():
+            time.sleep(0.1)
+            return None
+        if vacant := _vacant_places():
+            return [(None, _message(place)) for place in vacant]
+        tasks: list[tuple[Any, str]] | None = super().dequeue()
+        return tasks
+
+    def acknowledge(self, task_id: Any) -> Any:
+        return None if task_id is None else super().acknowledge(task_id)
+
+    fail = acknowledge
+
+
+def _vacant_places() -> list[int]:
+    """The places to offer now; those of processes that are gone are vacant again."""
+    now = time.monotonic()
+    offer = []
+    with _places.get_lock():
+        for place, pid in enumerate(_places):
+            lost = pid == _OFFERED and now - _offered_at.get(place, now - _OFFER_EXPIRES) >= _OFFER_EXPIRES
+            if pid == _VACANT or lost or (pid > 0 and not _alive(pid)):
+                _places[place] = _OFFERED
+                _offered_at[place] = now
+                offer.append(place)
+    return offer
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _message(place: int) -> str:
+    package: str = SignedPackage.dumps(
+        {
+            "id": uuid.uuid4().hex,
+            "name": f"shift-{place}",
+            "func": "apps.queue.cluster.take_place",
+            "args": (place,),
+            "kwargs": {},
+            "timeout": -1,
+            "save": False,
+            "started": None,
+        }
+    )
+    return package
+
+
+def take_place(place: int) -> None:
+    """What a worker process runs: a shift, until the cluster stops."""
+    with _places.get_lock():
+        if _places[place] != _OFFERED:
+            return  # offered twice, and somebody else was faster
+        _places[place] = os.getpid()
+    try:
+        signal.signal(signal.SIGTERM, lambda *_: _stop.set())
+        shift.run(_stop.is_set)
+    finally:
+        with _places.get_lock():
+            if _places[place] == os.getpid():
+                _places[place] = _VACANT
+
+
+class Cluster(QCluster):  # type: ignore[misc]
+    def stop(self) -> bool:
+        """Ends the shifts, which drain, then django-q2's processes."""
+        _stop.set()
+        return bool(super().stop())
+
+    def sig_handler(self, signum: int, frame: FrameType | None) -> None:
+        if _stop.is_set():
+            log.warning("cluster_killed", signal=signum)
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        self.stop()
+
+
+def main() -> int:
+    """Runs the cluster until SIGTERM or SIGINT; a second signal stops at once. The exit code."""
+    _ensure_schedules()
+    connections.close_all()  # nothing open crosses the fork
+    cluster = Cluster()
+    cluster.start()
+    while cluster.sentinel.is_alive() and not _stop.is_set():
+        cluster.sentinel.join(1.0)
+    cluster.sentinel.join()
+    return 0 if _stop.is_set() else 1
+
+
+def _ensure_schedules() -> None:
+    """One row per maintenance job; django-q2's scheduler runs each on one host."""
+    for name, function, minutes in maintenance.JOBS:
+        Schedule.objects.update_or_create(
+            name=name, defaults={"func": function, "schedule_type": Schedule.MINUTES, "minutes": minutes}
+        )

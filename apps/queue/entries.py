@@ -1,0 +1,83 @@
+"""Putting work into the queue, and taking it out again (callers hold the transaction that changes the task).
+
+Fair share is weighted fair queueing: an entry's tag is its virtual finish time,
+`max(tag of the next ready entry, last tag of its App) + 1 / weight of its App`, each within the entry's priority.
+Claims go by (priority, tag, id), so an App with 100,000 entries cannot starve another's one. Two entries that are
+written at the same instant may get the same tag; `id` orders them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from apps.queue import sql
+from apps.tenancy.models import App
+
+CHANNEL = "hector_queue"
+
+
+@dataclass(frozen=True)
+class NewEntry:
+    key: UUID
+    kind: str = "task"
+    priority: int = 0
+    run_at: datetime | None = None  # None: ready at once
+    lane: str = ""
+    epoch: int = 0  # of the last lease of this key, so that the next one is higher
+
+
+def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
+    """Writes the entries, in order, and wakes the workers when the transaction commits."""
+    # `queue_ready` serves the first subquery, `queue_app_tag` the second.
+    statement = f"""
+        INSERT INTO queue_queueentry (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)
+        SELECT %s, %s, %s, %s, %s, {"%s::timestamptz" if sql.is_postgresql() else "%s"}, %s, %s, {_false()}, {sql.now()},
+            {sql.greatest(
+                "COALESCE((SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = %s"
+                " ORDER BY priority DESC, tag, id LIMIT 1), 0)",
+                "COALESCE((SELECT MAX(tag) FROM queue_queueentry WHERE app_id = %s AND priority = %s), 0)",
+            )} + %s
+    """
+    share = 1 / app.weight
+    rows = [
+        (
+            app.pk, new.kind, sql.uid(new.key), "scheduled" if new.run_at else "ready", new.priority, sql.dt(new.run_at),
+            new.lane, new.epoch, new.priority, app.pk, new.priority, share,
+        )
+        for new in entries
+    ]  # fmt: skip
+    sql.execute_many(statement, rows)
+    wake()
+
+
+def wake() -> None:
+    """Tells every worker, on commit, that there may be work. (SQLite's workers see that the file changed.)"""
+    if sql.is_postgresql():
+        sql.execute(f"NOTIFY {CHANNEL}")
+
+
+def remove(app: App, key: UUID, *, kind: str = "task") -> bool:
+    """Takes an entry out whoever holds it; whether there was one."""
+    return bool(
+        sql.execute(
+            "DELETE FROM queue_queueentry WHERE app_id = %s AND kind = %s AND key = %s", [app.pk, kind, sql.uid(key)]
+        )
+    )
+
+
+def request_cancel(app: App, key: UUID, *, kind: str = "task") -> bool:
+    """Asks the owner of a leased entry to stop; False if nobody holds it."""
+    asked = sql.execute(
+        "UPDATE queue_queueentry SET cancel = %s WHERE app_id = %s AND kind = %s AND key = %s AND state = 'leased'",
+        [True, app.pk, kind, sql.uid(key)],
+    )
+    if asked and sql.is_postgresql():
+        sql.execute(f"NOTIFY {CHANNEL}, 'cancel'")
+    return bool(asked)
+
+
+def _false() -> str:
+    return "FALSE" if sql.is_postgresql() else "0"

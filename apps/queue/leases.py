@@ -1,0 +1,123 @@
+"""Claiming entries, and settling or giving back what was claimed.
+
+A lease is fenced: its settlement names the worker and the epoch of the claim, and one that no longer matches is
+refused. A lease ends with its worker: a worker that stops beating loses all of them at once (`apps.queue.workers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from apps.queue import sql
+from apps.queue.entries import wake
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right of one worker to do one piece of work."""
+
+    id: int
+    app_id: int
+    kind: str
+    key: UUID
+    epoch: int
+    worker_id: int
+
+
+def claim(worker_id: int, count: int) -> list[Lease]:
+    """Leases up to `count` ready entries to the worker, the fair next ones; none while the queue is paused.
+
+    The `queue_ready` index serves the choice, so its cost does not grow with what waits.
+    """
+    if count < 1:
+        return []
+    # A row that another claim is taking right now is skipped, not waited for. SQLite's writers take turns anyway.
+    lock = "FOR UPDATE SKIP LOCKED" if sql.is_postgresql() else ""
+    rows = sql.fetch(
+        f"""
+        WITH next AS MATERIALIZED (
+            SELECT id FROM queue_queueentry
+            WHERE state = 'ready' AND NOT EXISTS (SELECT 1 FROM queue_queuecontrol WHERE paused)
+            ORDER BY priority DESC, tag, id LIMIT %s {lock}
+        )
+        UPDATE queue_queueentry
+        SET state = 'leased', worker_id = %s, epoch = epoch + 1, leased_at = {sql.now()}, run_at = NULL
+        WHERE id IN (SELECT id FROM next)
+        RETURNING id, app_id, kind, key, epoch
+        """,
+        [count, worker_id],
+    )
+    return [Lease(row[0], row[1], row[2], sql.as_uuid(row[3]), row[4], worker_id) for row in rows]
+
+
+def anything_ready() -> bool:
+    """A cheap look, without a write lock, before a claim on SQLite."""
+    return bool(sql.fetch("SELECT 1 FROM queue_queueentry WHERE state = 'ready' LIMIT 1"))
+
+
+def promote_due() -> int:
+    """Makes scheduled entries ready whose time has come; how many."""
+    return sql.execute(
+        f"UPDATE queue_queueentry SET state = 'ready', run_at = NULL WHERE id IN ("
+        f" SELECT id FROM queue_queueentry WHERE state = 'scheduled' AND run_at <= {sql.now()} ORDER BY run_at LIMIT 1000"
+        f" {'FOR UPDATE SKIP LOCKED' if sql.is_postgresql() else ''})"
+    )
+
+
+def seconds_to_next_due() -> float | None:
+    """How long until the next scheduled entry is due, by the database's clock; None if there is none."""
+    elapsed = (
+        f"EXTRACT(EPOCH FROM run_at - {sql.now()})"
+        if sql.is_postgresql()
+        else "(JULIANDAY(run_at) - JULIANDAY('NOW')) * 86400.0"
+    )
+    rows = sql.fetch(f"SELECT {elapsed} FROM queue_queueentry WHERE state = 'scheduled' ORDER BY run_at LIMIT 1")
+    return max(0.0, float(rows[0][0])) if rows else None
+
+
+def finish(leases: Sequence[Lease]) -> set[int]:
+    """Ends the leases, their work being over; the ids of those that were still owned. The others were lost."""
+    return _settle("DELETE FROM queue_queueentry", [], leases)
+
+
+def give_back(leases: Sequence[Lease]) -> set[int]:
+    """Makes the entries ready for anybody again; the ids of those that were still owned."""
+    owned = _settle("UPDATE queue_queueentry SET state = 'ready', worker_id = NULL, leased_at = NULL", [], leases)
+    wake()
+    return owned
+
+
+def reschedule(lease: Lease, run_at: datetime) -> bool:
+    """Puts the entry off until `run_at`; False if the lease was lost."""
+    owned = _settle(
+        "UPDATE queue_queueentry SET state = 'scheduled', worker_id = NULL, leased_at = NULL, run_at = %s",
+        [sql.dt(run_at)],
+        [lease],
+    )
+    wake()  # somebody may have to sleep for less long now
+    return bool(owned)
+
+
+def cancel_requests(worker_id: int) -> set[int]:
+    """The ids of this worker's leases whose work shall be cancelled."""
+    rows = sql.fetch(
+        "SELECT id FROM queue_queueentry WHERE state = 'leased' AND worker_id = %s AND cancel = %s", [worker_id, True]
+    )
+    return {row[0] for row in rows}
+
+
+def _settle(change: str, params: list[Any], leases: Sequence[Lease]) -> set[int]:
+    if not leases:
+        return set()
+    worker_id = leases[0].worker_id
+    pairs = ", ".join(["(%s, %s)"] * len(leases))
+    values = [value for lease in leases for value in (lease.id, lease.epoch)]
+    rows = sql.fetch(
+        f"{change} WHERE state = 'leased' AND worker_id = %s AND (id, epoch) IN (VALUES {pairs}) RETURNING id",
+        [*params, worker_id, *values],
+    )
+    return {row[0] for row in rows}

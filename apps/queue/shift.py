@@ -1,0 +1,201 @@
+"""A shift: the loop of one worker process. It claims what fits its free slots, runs it, and beats.
+
+Promises: a free slot and a ready entry meet within milliseconds (PostgreSQL) or one look (SQLite); a shift that was
+given up for dead stops all its work at once; a drain lets work reach a checkpoint and hands back the rest.
+The work itself, its writes and its settlement belong to the handler of the entry's kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import OperationalError, transaction
+from django.utils import timezone
+
+from apps.queue import leases, workers
+from apps.queue.database import DatabaseThread
+from apps.queue.errors import WorkerFenced
+from apps.queue.handler import Job, handler
+from apps.queue.leases import Lease
+from apps.queue.models import Worker
+from apps.queue.wakeup import POLL, signals
+from apps.tenancy.context import in_app
+from apps.tenancy.models import App
+
+log = structlog.get_logger(__name__)
+HEARTBEAT = 5.0  # seconds, or a quarter of the stale threshold if that is less
+CANCEL_MARGIN = 5.0  # seconds before the end of the grace time at which work that did not stop by itself is cancelled
+BEGIN_AGAIN = timedelta(seconds=30)  # after an entry could not be begun at all
+Started = tuple[App, Lease, Any]
+
+
+def run(should_stop: Callable[[], bool], *, slots: int | None = None) -> None:
+    """Runs a shift in this process until it should stop, or until the process that started it is gone."""
+    parent = os.getppid()
+    asyncio.run(Shift(slots or settings.HECTOR_SLOTS, lambda: should_stop() or os.getppid() != parent).work())
+
+
+class Shift:
+    def __init__(self, slots: int, should_stop: Callable[[], bool]) -> None:
+        self._slots = slots
+        self._should_stop = should_stop
+        self._database = DatabaseThread(patience=settings.HECTOR_QUEUE_STALE_THRESHOLD)
+        self._jobs: dict[int, tuple[Job, asyncio.Task[None]]] = {}  # by entry id
+        self._woken = asyncio.Event()
+        self._look_for_cancels = False
+        self._apps: dict[int, App] = {}
+        self._next_beat = 0.0
+
+    async def work(self) -> None:
+        self._database.start()
+        try:
+            while not self._should_stop():
+                await self._one_registration()
+        finally:
+            self._database.stop()
+
+    async def _one_registration(self) -> None:
+        """Works as one registered worker, until told to stop or fenced off."""
+        await self._database.call(workers.sign_off_dead_processes)
+        worker = await self._database.call(_register, self._slots)
+        structlog.contextvars.bind_contextvars(worker=str(worker))
+        log.info("shift_started", slots=self._slots)
+        stopper = asyncio.create_task(self._watch_for_stop())
+        try:
+            async with signals(self._wake):
+                await self._loop(worker)
+                await self._drain(worker)
+            await self._database.call(workers.sign_off, worker.pk)
+            log.info("shift_ended")
+        except WorkerFenced:
+            log.error("shift_fenced", reason="no heartbeat within the stale threshold; others took over its work")
+            await self._abandon()
+        finally:
+            stopper.cancel()
+
+    def _wake(self, payload: str) -> None:
+        if payload == "cancel":
+            self._look_for_cancels = True
+        self._woken.set()
+
+    async def _watch_for_stop(self) -> None:
+        while not self._should_stop():
+            await asyncio.sleep(0.05)
+        self._woken.set()
+
+    async def _loop(self, worker: Worker) -> None:
+        self._next_beat = 0.0
+        while not self._should_stop():
+            await self._beat_if_due(worker)
+            await self._cancel_if_asked(worker)
+            self._woken.clear()
+            free = self._slots - len(self._jobs)
+            started, due_in = await self._database.call(self._claim, worker, free)
+            for app, lease, payload in started:
+                self._start(Job(app, lease, payload, self._database, str(worker)))
+            if started and len(self._jobs) < self._slots:
+                continue
+            wait = min(POLL, self._next_beat - time.monotonic(), POLL if due_in is None else due_in)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), max(0.001, wait))
+
+    def _claim(self, worker: Worker, free: int) -> tuple[list[Started], float | None]:
+        """(Database thread.) Claims what fits and begins it; and the seconds to the next scheduled entry."""
+        due_in = leases.seconds_to_next_due()
+        if due_in == 0.0:
+            leases.promote_due()
+            due_in = None
+        claimed = leases.claim(worker.pk, free) if free and leases.anything_ready() else []
+        started: list[Started] = []
+        claimed.sort(key=lambda lease: (lease.app_id, lease.kind))
+        for (app_id, kind), group in itertools.groupby(claimed, key=lambda lease: (lease.app_id, lease.kind)):
+            if app_id not in self._apps:
+                self._apps[app_id] = App.objects.get(pk=app_id)
+            app = self._apps[app_id]
+            started += [(app, lease, payload) for lease, payload in _begin(kind, app, list(group), str(worker))]
+        return started, due_in
+
+    def _start(self, job: Job) -> None:
+        task = asyncio.create_task(handler(job.lease.kind).run(job), name=f"{job.lease.kind} {job.lease.key}")
+        self._jobs[job.lease.id] = (job, task)
+        task.add_done_callback(lambda done: self._ended(job.lease.id, done))
+
+    def _ended(self, entry_id: int, task: asyncio.Task[None]) -> None:
+        self._jobs.pop(entry_id, None)
+        self._woken.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("handler_failed", entry=entry_id, exc_info=error)
+
+    async def _beat_if_due(self, worker: Worker) -> None:
+        if time.monotonic() >= self._next_beat:
+            await self._database.call(workers.beat, worker.pk)
+            self._next_beat = time.monotonic() + min(HEARTBEAT, settings.HECTOR_QUEUE_STALE_THRESHOLD / 4)
+            self._look_for_cancels = True
+            self._apps.clear()  # weights and names may have changed
+
+    async def _cancel_if_asked(self, worker: Worker) -> None:
+        if not self._look_for_cancels or not self._jobs:
+            return
+        self._look_for_cancels = False
+        for entry_id in await self._database.call(leases.cancel_requests, worker.pk):
+            self._stop(entry_id, "cancel")
+
+    def _stop(self, entry_id: int, reason: Any) -> None:
+        if entry_id in self._jobs:
+            job, task = self._jobs[entry_id]
+            if job.stop != reason:
+                job.stop = reason
+                task.cancel(reason)
+
+    async def _drain(self, worker: Worker) -> None:
+        """Asks the work to stop at a checkpoint; beats meanwhile; cancels what is left near the end of the grace time."""
+        log.info("shift_draining", running=len(self._jobs))
+        for job, _ in self._jobs.values():
+            job.stop = job.stop or "drain"
+        deadline = time.monotonic() + max(0.0, settings.HECTOR_GRACE - CANCEL_MARGIN)
+        while self._jobs and time.monotonic() < deadline:
+            await self._beat_if_due(worker)
+            await self._cancel_if_asked(worker)
+            await asyncio.wait([task for _, task in self._jobs.values()], timeout=0.5)
+        await self._cancel_all()
+
+    async def _abandon(self) -> None:
+        """Stops all work of a worker that owns nothing any more."""
+        for job, _ in self._jobs.values():
+            job.stop = "lost"
+        await self._cancel_all()
+
+    async def _cancel_all(self) -> None:
+        tasks = [task for _, task in self._jobs.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_MARGIN)
+
+
+def _register(slots: int) -> Worker:
+    return workers.register(slots=slots)
+
+
+def _begin(kind: str, app: App, group: list[Lease], worker: str) -> list[tuple[Lease, Any]]:
+    """Begins the leases together; where that fails, one by one, and puts off the one that cannot be begun."""
+    try:
+        with in_app(app), transaction.atomic():
+            return list(handler(kind).begin(app, group, worker))
+    except OperationalError:
+        raise
+    except Exception:  # the fault of one entry must not keep the others from running
+        if len(group) > 1:
+            return [started for lease in group for started in _begin(kind, app, [lease], worker)]
+        log.exception("begin_failed", entry=group[0].id, app=app.name, kind=kind)
+        leases.reschedule(group[0], timezone.now() + BEGIN_AGAIN)
+        return []

@@ -1,0 +1,81 @@
+"""Small words for the SQL that the ORM cannot say, the same on both engines.
+
+Statements use `%s` parameters. Values go in through `dt`, `uid` and `js`, and come out through `as_uuid`.
+Instants come from the database's clock (`now`), so hosts whose clocks differ agree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection
+
+
+def is_postgresql() -> bool:
+    return connection.vendor == "postgresql"
+
+
+def now() -> str:
+    """The SQL of the present instant."""
+    return "STATEMENT_TIMESTAMP()" if is_postgresql() else "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')"
+
+
+def later(seconds: str = "%s") -> str:
+    """The SQL of an instant so many seconds from now (the parameter may be negative)."""
+    if is_postgresql():
+        return f"STATEMENT_TIMESTAMP() + {seconds} * INTERVAL '1 second'"
+    return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', {seconds} || ' seconds')"
+
+
+def greatest(*terms: str) -> str:
+    return f"{'GREATEST' if is_postgresql() else 'MAX'}({', '.join(terms)})"
+
+
+def dt(value: datetime | None) -> Any:
+    return connection.ops.adapt_datetimefield_value(value)
+
+
+def uid(value: UUID) -> Any:
+    return value if connection.features.has_native_uuid_field else value.hex
+
+
+def as_uuid(value: Any) -> UUID:
+    return value if isinstance(value, UUID) else UUID(hex=value)
+
+
+def js(value: Any) -> str:
+    """JSON text for a JSONField column."""
+    return json.dumps(value, cls=DjangoJSONEncoder)
+
+
+def execute(statement: str, params: Sequence[Any] = ()) -> int:
+    """Runs one statement; the number of rows it touched."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        return cursor.rowcount
+
+
+def execute_many(statement: str, rows: Iterable[Sequence[Any]]) -> int:
+    """Runs the statement once per row of parameters; the number of rows it touched in all."""
+    rows = list(rows)
+    if not rows:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
+        return cursor.rowcount
+
+
+def fetch(statement: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Runs one statement that returns rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        return cursor.fetchall()
+
+
+def placeholders(count: int) -> str:
+    return ", ".join(["%s"] * count)

@@ -1,0 +1,82 @@
+"""The register of worker processes: who is on shift, who beats, who is dead.
+
+A worker that is given up is marked `stopped_at` and its leases are given back in the same transaction; from then on
+its heartbeat is refused (`WorkerFenced`) and so is every settlement, since nothing is leased to it any more.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import psutil
+from django.conf import settings
+from django.db import transaction
+
+from apps.queue import sql
+from apps.queue.entries import wake
+from apps.queue.errors import WorkerFenced
+from apps.queue.models import Worker
+from hector_site import __version__
+
+
+def host_name() -> str:
+    return os.environ.get("HECTOR_HOST_NAME") or socket.gethostname()
+
+
+def register(*, slots: int) -> Worker:
+    """Puts this process on shift."""
+    return Worker.objects.create(host=host_name(), pid=os.getpid(), version=__version__, slots=slots)
+
+
+def beat(worker_id: int) -> None:
+    """Says that the worker is alive. Raises WorkerFenced if it was given up meanwhile."""
+    if not sql.execute(
+        f"UPDATE queue_worker SET heartbeat_at = {sql.now()} WHERE id = %s AND stopped_at IS NULL", [worker_id]
+    ):
+        raise WorkerFenced
+
+
+def sign_off(worker_id: int) -> int:
+    """Ends a worker's shift, alive or dead, and gives its leases back; how many those were."""
+    with transaction.atomic():
+        sql.execute(
+            f"UPDATE queue_worker SET stopped_at = {sql.now()} WHERE id = %s AND stopped_at IS NULL", [worker_id]
+        )
+        released = sql.execute(
+            "UPDATE queue_queueentry SET state = 'ready', worker_id = NULL, leased_at = NULL"
+            " WHERE state = 'leased' AND worker_id = %s",
+            [worker_id],
+        )
+        if released:
+            wake()
+    return released
+
+
+def sign_off_dead_processes() -> int:
+    """Gives up the workers of this host whose process is gone; the number of leases given back."""
+    here = Worker.objects.filter(host=host_name(), stopped_at=None).exclude(pid=os.getpid())
+    return sum(sign_off(worker.pk) for worker in here if not _runs(worker))
+
+
+def sign_off_stale() -> int:
+    """Gives up the workers of any host that have not beaten for the stale threshold."""
+    stale = sql.fetch(
+        f"SELECT id FROM queue_worker WHERE stopped_at IS NULL AND heartbeat_at < {sql.later()}",
+        [-settings.HECTOR_QUEUE_STALE_THRESHOLD],
+    )
+    return sum(sign_off(row[0]) for row in stale)
+
+
+def forget_old(days: int = 7) -> int:
+    """Deletes the rows of workers that stopped long ago."""
+    return sql.execute(f"DELETE FROM queue_worker WHERE stopped_at < {sql.later()}", [-days * 86400])
+
+
+def _runs(worker: Worker) -> bool:
+    """Whether the process that registered still runs: the same pid started later is somebody else."""
+    try:
+        process = psutil.Process(worker.pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= worker.started_at.timestamp() + 1
+    except psutil.NoSuchProcess:
+        return False
