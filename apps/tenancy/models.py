@@ -40,7 +40,9 @@ class App(models.Model):
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(condition=models.Q(weight__gte=1), name="app_weight_positive"),
-            models.CheckConstraint(condition=models.Q(status__in=["active", "suspended", "deleting"]), name="app_status_known"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "suspended", "deleting"]), name="app_status_known"
+            ),
         ]
 
     def __str__(self) -> str:

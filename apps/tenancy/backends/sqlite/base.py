@@ -1,0 +1,150 @@
+"""SQLite with a schema per App, behind django-tenants' connection interface.
+
+One file per App beside the shared file. In an App the connection's main database is the App's file and the shared
+file is attached as `public`, so an unqualified table name means the App's table first and the shared one second, as
+with PostgreSQL's search_path; new tables are made in the App. In the public schema, main is the shared file.
+
+What it promises, and where it ends:
+- A transaction spans both files: rollback undoes both. A commit is durable in each file but not in the pair: killed
+  in the middle, the App's file (committed first) has the transaction and the shared one does not.
+- `BEGIN IMMEDIATE` takes the write lock of both files, so transactions in Apps wait for one another.
+- A foreign key from an App's table to a shared table cannot be enforced: give it `db_constraint=False`.
+- `synchronous=NORMAL`: a crash of the process loses nothing; a power cut may lose the last commits, never integrity.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+
+from apps.tenancy.backends.common import PUBLIC, NamedTenant, Tenant, checked, forget_at_fork, refuse_switch
+from apps.tenancy.backends.sqlite import files
+from apps.tenancy.backends.sqlite.introspection import DatabaseIntrospection
+from apps.tenancy.errors import SchemaMissing
+
+# How many connections a DatabaseWrapper (there is one per thread) keeps open beside the one in use. Each costs four
+# file handles: 16 threads stay below 300, with however many Apps.
+PARKED = 4
+
+
+class RawConnection(sqlite3.Connection):
+    """A connection that remembers which file it has opened."""
+
+    identity: tuple[int, int] | None = None
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    introspection_class = DatabaseIntrospection
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
+        super().__init__(settings_dict, alias)
+        self.tenant: Tenant = NamedTenant(PUBLIC)
+        self.schema_name = PUBLIC
+        self.include_public_schema = True
+        self.schemas = files.FileSchemas(self)
+        self._parked: OrderedDict[tuple[str, bool], RawConnection] = OrderedDict()
+        forget_at_fork(self)
+
+    # --- django-tenants' interface ---------------------------------------------------------------------------------
+
+    def set_tenant(self, tenant: Tenant, include_public: bool = True) -> None:
+        """Goes to the App's schema. Raises SwitchInTransaction; SchemaMissing comes with the first query."""
+        schema = checked(tenant.schema_name)
+        if (schema, include_public) != (self.schema_name, self.include_public_schema):
+            refuse_switch(self, schema)
+            self.validate_thread_sharing()
+            self._park()
+            self.schema_name, self.include_public_schema = schema, include_public
+            self.connection = self._parked.pop((schema, include_public), None)
+        self.tenant = tenant
+        self._drop_stale()
+
+    def set_schema(self, schema_name: str, include_public: bool = True, tenant_type: str | None = None) -> None:
+        self.set_tenant(NamedTenant(schema_name, tenant_type), include_public)
+
+    def set_schema_to_public(self) -> None:
+        self.set_schema(PUBLIC)
+
+    # --- connections -----------------------------------------------------------------------------------------------
+
+    def get_connection_params(self) -> dict[str, Any]:
+        return super().get_connection_params() | {"factory": RawConnection}
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> RawConnection:
+        shared = Path(conn_params["database"])
+        if not shared.exists():
+            _create_if_missing(shared)
+        path = files.path_of(str(shared), self.schema_name)
+        identity = files.identity(path)
+        if identity is None:
+            raise SchemaMissing(self.schema_name)
+        raw: RawConnection = super().get_new_connection(conn_params | {"database": _uri(path)})
+        raw.identity = identity
+        raw.execute("PRAGMA main.journal_mode = WAL")
+        raw.execute("PRAGMA main.synchronous = NORMAL")
+        if self.schema_name != PUBLIC and self.include_public_schema:
+            raw.execute("ATTACH ? AS public", [_uri(shared)])
+            raw.execute("PRAGMA public.synchronous = NORMAL")
+        return raw
+
+    def close(self) -> None:
+        """Closes the connection in use and the parked ones."""
+        super().close()
+        self._close_parked(keep=0)
+
+    def leave(self, schema: str) -> None:
+        """Closes what this wrapper has open of an App's file."""
+        for include_public in (True, False):
+            raw = self._parked.pop((schema, include_public), None)
+            if raw is not None:
+                raw.close()
+        if self.schema_name == schema:
+            refuse_switch(self, PUBLIC)
+            super().close()
+
+    def forget(self) -> list[RawConnection]:
+        """Drops all connections without closing them (`apps.tenancy.backends.common`)."""
+        raws = [*self._parked.values(), *([self.connection] if self.connection is not None else [])]
+        self._parked.clear()
+        self.connection = None
+        return raws
+
+    def _park(self) -> None:
+        """Sets the connection in use aside, unless its state is not that of a new one."""
+        if self.connection is None:
+            return
+        if self.get_autocommit():
+            self._parked[self.schema_name, self.include_public_schema] = self.connection
+            self._close_parked(keep=PARKED)
+            self.connection = None
+        else:
+            super().close()
+
+    def _close_parked(self, *, keep: int) -> None:
+        while len(self._parked) > keep:
+            _, oldest = self._parked.popitem(last=False)
+            oldest.close()
+
+    def _drop_stale(self) -> None:
+        """Closes the connection if its file was deleted, or deleted and made again, since it was opened."""
+        if self.connection is None or self.in_atomic_block:
+            return
+        path = files.path_of(self.settings_dict["NAME"], self.schema_name)
+        if self.connection.identity != files.identity(path):
+            super().close()
+
+
+def _create_if_missing(path: Path) -> None:
+    try:
+        files.create(path)
+    except FileExistsError:
+        pass  # another process was first
+
+
+def _uri(path: Path) -> str:
+    """Opens the file for writing but does not make it: a missing App must not come back as an empty one."""
+    return f"{path.absolute().as_uri()}?mode=rw"

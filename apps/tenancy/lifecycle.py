@@ -1,0 +1,116 @@
+"""The life of an App: made, kept up to date, deleted.
+
+An App is there when its row is: the row is written last and removed last, so whoever finds the row finds a complete
+schema, and what a killed process leaves half done is finished or cleared away by the next one.
+"""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+from django.db import connection, transaction
+
+from apps.tenancy.errors import AppExists, AppNotFound, AppProtected, BadAppName
+from apps.tenancy.migrate import Plan, migrate_app, migrate_shared
+from apps.tenancy.models import DEFAULT_APP, SLUG, App
+
+log = structlog.get_logger(__name__)
+
+
+def schema_of(name: str) -> str:
+    """The schema of the App of that name. No two names share one: a name has no `_`."""
+    return "app_" + name.replace("-", "_")
+
+
+def get(name: str) -> App:
+    """Raises AppNotFound, also for an App that is being deleted."""
+    try:
+        return App.objects.exclude(status=App.Status.DELETING).get(name=name)
+    except App.DoesNotExist:
+        raise AppNotFound(name) from None
+
+
+def create(name: str, *, by: str, weight: int = 1, max_concurrent: int | None = None, display_name: str = "") -> App:
+    """Makes an App with an empty, migrated schema. A failure leaves nothing behind.
+
+    Raises BadAppName, AppExists.
+    """
+    if not re.fullmatch(SLUG, name):
+        raise BadAppName(name)
+    app = App(
+        name=name, schema_name=schema_of(name), weight=weight, max_concurrent=max_concurrent, display_name=display_name
+    )
+    with connection.schemas.lock():
+        if App.objects.filter(name=name).exists():
+            raise AppExists(name)
+        connection.schemas.drop(app.schema_name)  # without a row it is what a killed process left behind
+        try:
+            connection.schemas.create(app.schema_name)
+            migrate_app(app.schema_name)
+            app.save(force_insert=True)
+        except BaseException:
+            connection.schemas.drop(app.schema_name)
+            raise
+    log.info("app_created", app=name, by=by)
+    return app
+
+
+def delete(app: App, *, by: str) -> None:
+    """Deletes an App with all that is in it: tasks, events, secrets, queue entries.
+
+    Work in progress loses its lease and ends. Raises AppProtected for `default`.
+    """
+    if app.name == DEFAULT_APP:
+        raise AppProtected(app.name)
+    App.objects.filter(pk=app.pk).update(status=App.Status.DELETING)
+    with connection.schemas.lock():
+        _remove(app)
+    log.info("app_deleted", app=app.name, by=by)
+
+
+def _remove(app: App) -> None:
+    _remove_rows_of(app)
+    connection.schemas.drop(app.schema_name)
+    with transaction.atomic():
+        App.objects.filter(pk=app.pk).delete()
+
+
+def _remove_rows_of(app: App) -> None:
+    """What other tables of the shared schema hold of the App, queue entries first of all: without them, no worker
+    enters the App any more."""
+    with transaction.atomic():
+        for relation in App._meta.related_objects:
+            relation.related_model._base_manager.filter(**{relation.field.name: app}).delete()
+
+
+def migrate_all(*, verbosity: int = 0) -> None:
+    """Brings every schema up to date and makes sure of the App `default`.
+
+    Any number of processes may call it at once: one works, the others wait and find nothing left to do. If there is
+    nothing to do at all, it costs one look at each schema's list of applied migrations.
+    """
+    plan = Plan()
+    if _is_current(plan):
+        return
+    with connection.schemas.lock():
+        if not plan.is_applied("public"):
+            migrate_shared(verbosity=verbosity)
+        if not App.objects.filter(name=DEFAULT_APP).exists():
+            create(DEFAULT_APP, by="")
+        for app in App.objects.all():
+            if app.status == App.Status.DELETING:
+                _remove(app)
+            elif not plan.is_applied(app.schema_name):
+                if verbosity:
+                    print(f"Migrating the App {app.name}")
+                migrate_app(app.schema_name)
+
+
+def _is_current(plan: Plan) -> bool:
+    if not plan.is_applied("public"):
+        return False
+    found = list(App.objects.all())
+    return any(app.name == DEFAULT_APP for app in found) and all(
+        app.status != App.Status.DELETING and plan.is_applied(app.schema_name) for app in found
+    )
