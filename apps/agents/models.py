@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from django.db import models
 from django.db.models.functions import Now
+
+
+class OrderedJSON(models.TextField):  # type: ignore[type-arg]
+    """JSON that keeps the order of its keys, as people wrote them and models read them (`jsonb` would sort them)."""
+
+    def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
+        return None if value is None else json.loads(value)
+
+    def get_prep_value(self, value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 class Revision(models.Model):
     """One applied state of the App's document. Rows are never changed; the newest one is in force."""
 
     number = models.PositiveIntegerField(unique=True)
-    document = models.JSONField()  # as written: `${secret:…}` references stay references
+    document = OrderedJSON()  # as written: `${secret:…}` references stay references
     author = models.CharField(max_length=200, default="", db_default="")
     comment = models.TextField(default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
@@ -29,7 +42,7 @@ class AgentVersion(models.Model):
     """
 
     digest = models.CharField(max_length=71, unique=True)  # "sha256:" + hex
-    spec = models.JSONField()
+    spec = OrderedJSON()
     created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:

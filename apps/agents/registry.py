@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from hector_site.env import parse_duration
 
@@ -34,39 +34,57 @@ Duration = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=str
 
 
 class Spec(BaseModel):
-    """A part of the document: unknown keys are refused, and a checked part never changes."""
+    """A part of the document: unknown keys are refused, and a checked part never changes.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    The string below a field is its description in the document's JSON Schema.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ToolSpec(Spec):
     """What every entry of `tools` may say; each tool type adds its own keys."""
 
     type: str
+    """What kind of tool this is."""
     description: str = ""
+    """Tells the model what the tool does and when to use it."""
     require_approval: bool | str | list[str] = False
+    """Whether a person must approve each call."""
     approval_prompt: str = ""
+    """What that person is asked."""
     idempotent: bool = False
+    """True: the tool may be run again after a crash without asking."""
     timeout: Duration | None = None
+    """The longest that one call may take."""
 
 
 class Price(Spec):
     """USD per million tokens."""
 
-    input: float
-    output: float
+    input: float = Field(ge=0)
+    """Of what is sent to the model."""
+    output: float = Field(ge=0)
+    """Of what the model answers."""
 
 
 class LLMSpec(Spec):
     """What every entry of `llms` may say; each provider adds its own keys."""
 
     provider: str
+    """Who serves the model."""
     model: str = ""
+    """The model's name at the provider."""
     temperature: float | None = None
-    max_tokens: int | None = None
+    """How freely the model answers; left out, the provider's default."""
+    max_tokens: int | None = Field(default=None, gt=0)
+    """The longest answer."""
     timeout: Duration = 60.0
+    """The longest wait for one answer."""
     fallback: str | None = None
+    """Another entry of `llms`, asked when this one fails."""
     price: Price | None = None
+    """For costs; known models are priced without it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,6 @@ def register_tool_type(tool_type: ToolType) -> None:
 
 def register_provider(provider: Provider) -> None:
     providers[provider.name] = provider
-
 
 
 def tool_metadata(name: str, spec: ToolSpec) -> dict[str, Any]:

@@ -1,0 +1,199 @@
+"""`validate`: everything that is wrong with a document, all at once.
+
+The models (`schema`) check each part by itself; the rules here check what lies between the parts. Rules read the
+plain data and pass over what has the wrong shape, so that one fault does not hide the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.conf import settings
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from pydantic import ValidationError
+
+from apps.agents import handlers
+from apps.agents.config import references
+from apps.agents.config.explain import explain
+from apps.agents.config.faults import ConfigInvalid, Fault, pointer
+from apps.agents.config.reading import Source, read
+from apps.agents.config.schema import NOT_YET, Document
+
+Rule = Callable[[dict[str, Any]], Iterator[Fault]]
+
+_PLAIN_KEYS = {"description", "approval_prompt", "parameters", "script", "type", "provider", "handler"}
+_CREDENTIAL = re.compile(
+    r"(?i)authorization|cookie|(?:^|[-_])(?:key|apikey|token|secret|password|passwd)$|^x-api-key$"
+)
+
+
+def validate(document: str | dict[str, Any], *, allow_env: bool = False) -> Document:
+    """The checked document. Raises ConfigInvalid with every fault.
+
+    `allow_env` lets it read the server's environment (`${env:NAME}`): for an operator who applies the `default` App
+    from the command line.
+    """
+    return check(read(document), allow_env=allow_env)
+
+
+def check(source: Source, *, allow_env: bool = False) -> Document:
+    data = source.data
+    faults = [fault for rule in RULES for fault in rule(data)]
+    faults += _references(data, allow_env=allow_env)
+    try:
+        document = Document.model_validate(data)
+    except ValidationError as error:
+        faults += explain(error, data)
+    if faults:
+        raise ConfigInvalid(Fault(fault.pointer, fault.detail, source.line(fault.pointer)) for fault in faults)
+    return document
+
+
+def _entries(data: dict[str, Any], section: str) -> dict[str, dict[str, Any]]:
+    """The entries of a section that have the shape of one."""
+    found = data.get(section)
+    return {name: entry for name, entry in found.items() if isinstance(entry, dict)} if isinstance(found, dict) else {}
+
+
+def _names(data: dict[str, Any], section: str) -> list[str]:
+    found = data.get(section)
+    return list(found) if isinstance(found, dict) else []
+
+
+def _unknown(place: str, name: str, section: str, known: list[str]) -> Fault:
+    return Fault(place, f"There is no `{name}` in `{section}`; there is {', '.join(known) or 'nothing'}.")
+
+
+def _llms(data: dict[str, Any]) -> Iterator[Fault]:
+    """Every llm that is named exists, every llm agent has one, and no fallback leads back to where it began."""
+    known = _names(data, "llms")
+    defaults = data.get("defaults")
+    default = defaults.get("llm") if isinstance(defaults, dict) else None
+    if isinstance(default, str) and default not in known:
+        yield _unknown("/defaults/llm", default, "llms", known)
+    for name, agent in _entries(data, "agents").items():
+        if agent.get("type", "llm") != "llm":
+            continue
+        llm = agent.get("llm")
+        if isinstance(llm, str) and llm not in known:
+            yield _unknown(pointer("agents", name, "llm"), llm, "llms", known)
+        elif llm is None and default is None:
+            yield Fault(pointer("agents", name, "llm"), "The agent names no llm, and there is no `defaults.llm`.")
+    llms = _entries(data, "llms")
+    for name, llm in llms.items():
+        fallback = llm.get("fallback")
+        if isinstance(fallback, str) and fallback not in known:
+            yield _unknown(pointer("llms", name, "fallback"), fallback, "llms", known)
+        circle = _circle(llms, name)
+        if circle and name == min(circle):
+            yield Fault(pointer("llms", name, "fallback"), f"The fallbacks go round: {' -> '.join([*circle, name])}.")
+
+
+def _circle(llms: dict[str, dict[str, Any]], start: str) -> list[str]:
+    """The chain of fallbacks from `start`, if it leads back to `start`."""
+    chain = [start]
+    while isinstance(following := llms[chain[-1]].get("fallback"), str) and following in llms:
+        if following == start:
+            return chain
+        if following in chain:
+            break
+        chain.append(following)
+    return []
+
+
+def _tools(data: dict[str, Any]) -> Iterator[Fault]:
+    """Every tool that an agent names exists and is named once; approval waits for a later version."""
+    known = _names(data, "tools")
+    for name, agent in _entries(data, "agents").items():
+        tools = agent.get("tools")
+        for index, tool in enumerate(tools if isinstance(tools, list) else []):
+            place = pointer("agents", name, "tools", index)
+            if isinstance(tool, str) and tool not in known:
+                yield _unknown(place, tool, "tools", known)
+            elif tool in tools[:index]:
+                yield Fault(place, f"`{tool}` is named twice.")
+    for name, entry in _entries(data, "tools").items():
+        if entry.get("require_approval"):
+            yield Fault(pointer("tools", name, "require_approval"), f"Approval of tool calls is {NOT_YET}.")
+
+
+def _handlers(data: dict[str, Any]) -> Iterator[Fault]:
+    """Every Python function that is named can be called."""
+    for section in ("tools", "agents"):
+        for name, entry in _entries(data, section).items():
+            if entry.get("type") == "function" and isinstance(entry.get("handler"), str):
+                try:
+                    handlers.load(entry["handler"])
+                except handlers.HandlerRefused as error:
+                    yield Fault(pointer(section, name, "handler"), str(error))
+
+
+def _schemas(data: dict[str, Any]) -> Iterator[Fault]:
+    """Inputs and results are described by sound JSON Schemas of objects, which refer to nothing outside."""
+    for name, agent in _entries(data, "agents").items():
+        for key in ("input_schema", "output_schema"):
+            schema = agent.get(key)
+            if not isinstance(schema, dict):
+                continue
+            place = ("agents", name, key)
+            if schema.get("type") != "object":
+                yield Fault(pointer(*place, "type"), "The schema must be of `type: object`.")
+            yield from _remote(schema, place)
+            try:
+                Draft202012Validator.check_schema(schema)
+            except SchemaError as error:
+                yield Fault(pointer(*place, *error.absolute_path), f"This is no JSON Schema: {error.message[:200]}.")
+
+
+def _remote(value: Any, path: tuple[str | int, ...]) -> Iterator[Fault]:
+    if isinstance(value, dict):
+        target = value.get("$ref")
+        if isinstance(target, str) and not target.startswith("#"):
+            yield Fault(pointer(*path, "$ref"), "A schema may only refer to itself (`#/$defs/…`).")
+        for key, item in value.items():
+            yield from _remote(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _remote(item, (*path, index))
+
+
+def _clear_secrets(data: dict[str, Any]) -> Iterator[Fault]:
+    """No credential is written in clear where one belongs: an `api_key`, a header, a variable of the environment."""
+    for section in ("llms", "tools"):
+        for name, entry in _entries(data, section).items():
+            places = [((section, name, "api_key"), entry.get("api_key"))]
+            for group in ("headers", "env"):
+                values = entry.get(group)
+                if isinstance(values, dict):
+                    places += [((section, name, group, key), values[key]) for key in values if _CREDENTIAL.search(key)]
+            for place, value in places:
+                if isinstance(value, str) and value and not references.REFERENCE.search(value):
+                    yield Fault(
+                        pointer(*place),
+                        "A secret is not written in clear: store it in the App and write ${secret:NAME} here"
+                        " (or leave the key out if the server needs none).",
+                    )
+
+
+def _references(data: dict[str, Any], *, allow_env: bool) -> Iterator[Fault]:
+    """References stand where they are resolved, have a name, and read the environment only if they may."""
+    for path, kind, name in references.find(data):
+        place = pointer(*path)
+        if path[0] not in ("llms", "tools") or (len(path) > 2 and path[2] in _PLAIN_KEYS):
+            yield Fault(place, f"${{{kind}:…}} is only resolved in the settings of `llms` and `tools`, not here.")
+        elif not references.NAME.fullmatch(name):
+            yield Fault(place, f"{name[:100]!r} is not a name: use letters, digits and `_`, no digit first.")
+        elif kind == "env" and not allow_env:
+            yield Fault(
+                place,
+                "${env:…} is only for an operator who applies the `default` App from the command line;"
+                " store the value in the App and write ${secret:NAME}.",
+            )
+        elif kind == "env" and name not in settings.HECTOR_ENV_ALLOW:
+            yield Fault(place, f"{name} is not on HECTOR_ENV_ALLOW.")
+
+
+RULES: list[Rule] = [_llms, _tools, _handlers, _schemas, _clear_secrets]
