@@ -137,7 +137,7 @@ def main() -> int:
 
 def _ensure_schedules() -> None:
     """One row per maintenance job; django-q2's scheduler runs each on one host."""
-    for name, function, minutes in maintenance.JOBS:
+    for job in maintenance.jobs.values():
         Schedule.objects.update_or_create(
-            name=name, defaults={"func": function, "schedule_type": Schedule.MINUTES, "minutes": minutes}
+            name=job.name, defaults={"func": job.function, "schedule_type": Schedule.MINUTES, "minutes": job.minutes}
         )

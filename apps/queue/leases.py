@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -91,11 +90,11 @@ def give_back(leases: Sequence[Lease]) -> set[int]:
     return owned
 
 
-def reschedule(lease: Lease, run_at: datetime) -> bool:
-    """Puts the entry off until `run_at`; False if the lease was lost."""
+def reschedule(lease: Lease, delay: float) -> bool:
+    """Puts the entry off for so many seconds; False if the lease was lost."""
     owned = _settle(
-        "UPDATE queue_queueentry SET state = 'scheduled', worker_id = NULL, leased_at = NULL, run_at = %s",
-        [sql.dt(run_at)],
+        f"UPDATE queue_queueentry SET state = 'scheduled', worker_id = NULL, leased_at = NULL, run_at = {sql.later()}",
+        [delay],
         [lease],
     )
     wake()  # somebody may have to sleep for less long now

@@ -1,6 +1,12 @@
-"""What keeps the queue healthy: small jobs that run at start and every minute on one worker, in no particular place."""
+"""What keeps an installation healthy: small jobs that one worker, no matter which, runs now and then.
+
+They run as ordinary django-q2 schedules on the process that is not on shift. Other apps add theirs when they are
+ready; a job must be safe to run at any time, twice, and on two hosts at once.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import structlog
 
@@ -8,8 +14,22 @@ from apps.queue import workers
 
 log = structlog.get_logger(__name__)
 
-# (name, function, every so many minutes)
-JOBS: list[tuple[str, str, int]] = [("hector-sweep", "apps.queue.maintenance.sweep", 1)]
+
+@dataclass(frozen=True)
+class MaintenanceJob:
+    name: str
+    function: str  # dotted path
+    minutes: int
+
+
+jobs: dict[str, MaintenanceJob] = {}
+
+
+def register(job: MaintenanceJob) -> None:
+    jobs[job.name] = job
+
+
+register(MaintenanceJob("hector-sweep", "apps.queue.maintenance.sweep", 1))
 
 
 def sweep() -> int:

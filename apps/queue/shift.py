@@ -13,13 +13,11 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import OperationalError, transaction
-from django.utils import timezone
 
 from apps.queue import leases, workers
 from apps.queue.database import DatabaseThread
@@ -34,7 +32,7 @@ from apps.tenancy.models import App
 log = structlog.get_logger(__name__)
 HEARTBEAT = 5.0  # seconds, or a quarter of the stale threshold if that is less
 CANCEL_MARGIN = 5.0  # seconds before the end of the grace time at which work that did not stop by itself is cancelled
-BEGIN_AGAIN = timedelta(seconds=30)  # after an entry could not be begun at all
+BEGIN_AGAIN = 30.0  # seconds after an entry could not be begun at all
 Started = tuple[App, Lease, Any]
 
 
@@ -51,6 +49,7 @@ class Shift:
         self._database = DatabaseThread(patience=settings.HECTOR_QUEUE_STALE_THRESHOLD)
         self._jobs: dict[int, tuple[Job, asyncio.Task[None]]] = {}  # by entry id
         self._woken = asyncio.Event()
+        self._loose_ends: set[asyncio.Future[Any]] = set()
         self._look_for_cancels = False
         self._apps: dict[int, App] = {}
         self._next_beat = 0.0
@@ -127,13 +126,21 @@ class Shift:
     def _start(self, job: Job) -> None:
         task = asyncio.create_task(handler(job.lease.kind).run(job), name=f"{job.lease.kind} {job.lease.key}")
         self._jobs[job.lease.id] = (job, task)
-        task.add_done_callback(lambda done: self._ended(job.lease.id, done))
+        task.add_done_callback(lambda done: self._ended(job, done))
 
-    def _ended(self, entry_id: int, task: asyncio.Task[None]) -> None:
-        self._jobs.pop(entry_id, None)
+    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
+        self._jobs.pop(job.lease.id, None)
         self._woken.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("handler_failed", entry=entry_id, exc_info=error)
+        if task.cancelled() or task.exception() is not None:
+            self._handler_broke(job, None if task.cancelled() else task.exception())
+
+    def _handler_broke(self, job: Job, error: BaseException | None) -> None:
+        """A handler ended without settling (cancelled before its first step, or a bug): the work is free again."""
+        if error is not None:
+            log.error("handler_failed", entry=job.lease.id, app=job.app.name, exc_info=error)
+        if job.stop != "lost":
+            self._loose_ends.add(end := asyncio.ensure_future(self._database.call(leases.give_back, [job.lease])))
+            end.add_done_callback(self._loose_ends.discard)
 
     async def _beat_if_due(self, worker: Worker) -> None:
         if time.monotonic() >= self._next_beat:
@@ -180,6 +187,8 @@ class Shift:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_MARGIN)
+        if self._loose_ends:
+            await asyncio.wait(self._loose_ends)
 
 
 def _register(slots: int) -> Worker:
@@ -197,5 +206,5 @@ def _begin(kind: str, app: App, group: list[Lease], worker: str) -> list[tuple[L
         if len(group) > 1:
             return [started for lease in group for started in _begin(kind, app, [lease], worker)]
         log.exception("begin_failed", entry=group[0].id, app=app.name, kind=kind)
-        leases.reschedule(group[0], timezone.now() + BEGIN_AGAIN)
+        leases.reschedule(group[0], BEGIN_AGAIN)
         return []

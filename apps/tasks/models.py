@@ -62,6 +62,8 @@ class Task(models.Model):
 
     last_seq = models.PositiveIntegerField(default=0)
     last_checkpoint = models.PositiveIntegerField(default=0)
+    journal_start = models.PositiveIntegerField(default=0)  # checkpoints up to this one belong to an earlier input
+    vetted_checkpoint = models.PositiveIntegerField(default=0)  # a person chose to go on from the journal up to here
     trace_id = models.CharField(max_length=32, default="")
 
     created_at = models.DateTimeField(db_default=Now())
@@ -125,6 +127,7 @@ class Checkpoint(models.Model):
         MODEL = "model"  # the messages of one model turn
         TOOL_STARTED = "tool_started"  # a call that is not idempotent is about to run
         TOOL_RESULT = "tool_result"
+        TOOL_FAILED = "tool_failed"  # a call ended with an error that fails the attempt; it may run again
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="checkpoints")
     seq = models.PositiveIntegerField()

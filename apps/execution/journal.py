@@ -1,0 +1,160 @@
+"""What a run remembers and writes down: the worker's side of `apps.tasks.journal`.
+
+Writes are handed to the shift's database thread, which commits those of many runs together. `note` only hands in;
+`sync` waits until all that was handed in is committed. Whoever is about to have an effect on the world syncs first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
+from pydantic_ai.usage import RunUsage
+
+from apps.queue.handler import Job
+from apps.tasks import journal
+from apps.tasks.events import EventType, NewEvent
+from apps.tasks.journal import Change, NewCheckpoint, Run, Settlement
+from apps.tasks.lifecycle import Started
+from apps.tasks.models import Checkpoint
+
+Kind = Checkpoint.Kind
+
+
+class Drained(Exception):
+    """The worker is stopping and this run has reached a checkpoint: it is handed back."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How a tool call ended: with a `value`, or as a `failed` or `retry` answer that the model gets."""
+
+    kind: str  # value | failed | retry
+    value: Any
+
+
+class RunJournal:
+    """The journal of one run. Not thread-safe: it belongs to the run's event loop."""
+
+    def __init__(self, job: Job, started: Started) -> None:
+        self.run = Run(started.task.pk, started.task.agent, started.task.attempt, job.lease)
+        self.usage: dict[str, Any] = dict(started.task.usage)
+        self._job = job
+        self._pending: list[asyncio.Future[Any]] = []
+        self._turns = [point.value for point in started.checkpoints if point.kind == Kind.MODEL]
+        self._calls: dict[str, Recorded] = {}
+        self._in_doubt: set[str] = set()
+        for point in started.checkpoints:
+            if point.kind == Kind.TOOL_STARTED and point.seq > started.task.vetted_checkpoint:
+                self._in_doubt.add(point.key)
+            elif point.kind in (Kind.TOOL_RESULT, Kind.TOOL_FAILED):
+                self._in_doubt.discard(point.key)
+                if point.kind == Kind.TOOL_RESULT:
+                    self._calls[point.key] = Recorded(point.value["kind"], point.value["value"])
+
+    # --- What earlier attempts left ---------------------------------------------------------------------------------
+    def history(self) -> list[ModelMessage]:
+        """The conversation so far, ending with the model's last recorded answer; empty if there is none."""
+        return [message for turn in self._turns for message in ModelMessagesTypeAdapter.validate_python(turn["messages"])]
+
+    def used(self) -> RunUsage:
+        """What earlier attempts used up of the agent's limits."""
+        return RunUsage(
+            requests=len(self._turns),
+            tool_calls=sum(call.kind == "value" for call in self._calls.values()),
+            input_tokens=self.usage["input_tokens"],
+            output_tokens=self.usage["output_tokens"],
+        )
+
+    def recorded(self, key: str) -> Recorded | None:
+        return self._calls.get(key)
+
+    def in_doubt(self, key: str) -> bool:
+        """Whether an earlier attempt started this call and nobody knows how it ended."""
+        return key in self._in_doubt
+
+    # --- What this one adds -----------------------------------------------------------------------------------------
+    def request_starts(self, model: str) -> int:
+        """Notes that a model request is about to be sent; its number within the task, counted from 0."""
+        number: int = self.usage["requests"]
+        self.usage["requests"] = number + 1
+        self.note(events=[NewEvent(EventType.LLM_STARTED, {"request": number, "model": model})])
+        return number
+
+    def request_ended(self, messages: list[ModelMessage], payload: dict[str, Any], cost: Decimal | None) -> None:
+        """Records a model turn: the messages since the last one, the model's answer last."""
+        answer = messages[-1]
+        assert answer.kind == "response"
+        self.usage["input_tokens"] += answer.usage.input_tokens
+        self.usage["output_tokens"] += answer.usage.output_tokens
+        self.usage["cost_usd"] = str(Decimal(self.usage["cost_usd"]) + (cost or 0))
+        turn = {"messages": ModelMessagesTypeAdapter.dump_python(messages, mode="json")}
+        self._turns.append(turn)
+        payload |= {"input_tokens": answer.usage.input_tokens, "output_tokens": answer.usage.output_tokens}
+        if cost is not None:
+            payload["cost_usd"] = str(cost)
+        self.note(
+            [NewCheckpoint(Kind.MODEL, f"model:{len(self._turns)}", turn)],
+            [NewEvent(EventType.LLM_COMPLETED, payload)],
+            usage=True,
+        )
+
+    def call_starts(self, key: str, payload: dict[str, Any], *, once: bool) -> None:
+        """Notes that a tool is about to run; of one that must not run twice, as a checkpoint."""
+        started = [NewCheckpoint(Kind.TOOL_STARTED, key, {})] if once else []
+        self.note(started, [NewEvent(EventType.TOOL_CALL_STARTED, payload)])
+
+    def call_ended(self, key: str, recorded: Recorded, payload: dict[str, Any]) -> None:
+        """Records how a tool call ended; it will not run again."""
+        self._calls[key] = recorded
+        self.note(
+            [NewCheckpoint(Kind.TOOL_RESULT, key, {"kind": recorded.kind, "value": recorded.value})],
+            [NewEvent(EventType.TOOL_CALL_COMPLETED, payload)],
+        )
+
+    def call_broke(self, key: str, payload: dict[str, Any]) -> None:
+        """Records that a tool call failed the attempt; another attempt may run it again."""
+        self.note([NewCheckpoint(Kind.TOOL_FAILED, key, {})], [NewEvent(EventType.TOOL_CALL_COMPLETED, payload)])
+
+    def note(
+        self, checkpoints: list[NewCheckpoint] | None = None, events: list[NewEvent] | None = None, *, usage: bool = False
+    ) -> None:
+        snapshot = dict(self.usage) if usage else None
+        self._hand_in(Change(self.run, checkpoints or [], events or [], snapshot))
+
+    async def sync(self) -> None:
+        """Waits until everything is committed. Raises LostLease if this run does not own its task any more."""
+        pending, self._pending = self._pending, []
+        for written in pending:
+            await written
+
+    async def checkpoint(self) -> None:
+        """A place to stop: everything is recorded, nothing is under way."""
+        if self._job.stop == "drain":
+            await self.sync()
+            raise Drained
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Ends the run. Raises LostLease if it was not this run's to end."""
+        self._hand_in(Change(self.run, usage=dict(self.usage), settlement=settlement))
+        await asyncio.shield(self.sync())
+
+    def _hand_in(self, change: Change) -> None:
+        for written in [done for done in self._pending if done.done()]:
+            written.result()  # a refused write stops the run here
+            self._pending.remove(written)
+        self._pending.append(self._job.database.write(self._job.app, journal.commit, change))
+
+
+class Stopwatch:
+    """Seconds since it was made, rounded for people."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._start, 4)

@@ -1,0 +1,215 @@
+"""Drives one claimed task to its next rest: completed, failed, put off, cancelled or handed back.
+
+The handler of queue entries of kind `task` (`apps.queue.handler`). A `function` agent is one call; an `llm` agent is
+driven by Pydantic AI, with every model answer and tool result in the journal, so that an attempt goes on where the
+one before it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import random
+import traceback
+import weakref
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import structlog
+from django.conf import settings
+from pydantic_ai import Agent
+from pydantic_ai.usage import UsageLimits
+from pydantic_core import to_jsonable_python
+
+from apps.agents import handlers
+from apps.agents.config.spec import AgentSpec
+from apps.agents.errors import PermanentError, classify, scrub
+from apps.agents.llms.scripted import request_number
+from apps.execution.journal import Drained, RunJournal, Stopwatch
+from apps.execution.runtime import Runtime, Runtimes
+from apps.execution.threads import in_thread
+from apps.execution.toolset import Deps
+from apps.queue.errors import LostLease
+from apps.queue.handler import Job
+from apps.queue.leases import Lease
+from apps.tasks import journal as transitions
+from apps.tasks import lifecycle
+from apps.tasks.errors import TaskError
+from apps.tasks.journal import Settlement
+from apps.tasks.lifecycle import Started
+from apps.tasks.models import Task
+from apps.tenancy.models import App
+
+log = structlog.get_logger(__name__)
+_runtimes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Runtimes] = weakref.WeakKeyDictionary()
+
+
+def begin(app: App, leases: Sequence[Lease], worker: str) -> list[tuple[Lease, Started]]:
+    return lifecycle.begin(app, leases, worker)
+
+
+async def run(job: Job) -> None:
+    """Runs the task and settles its lease, whatever happens."""
+    started: Started = job.payload
+    structlog.contextvars.bind_contextvars(
+        app=job.app.name, task=str(started.task.pk), trace_id=started.task.trace_id or started.task.pk.hex
+    )
+    journal = RunJournal(job, started)
+    try:
+        settlement = await _attempt(job, started, journal)
+        if settlement is not None:
+            await journal.settle(settlement)
+    except LostLease:
+        log.warning("lease_lost", attempt=started.task.attempt)
+
+
+async def _attempt(job: Job, started: Started, journal: RunJournal) -> Settlement | None:
+    """One attempt, and how it ends. None: it is not this worker's to end."""
+    task = started.task
+    try:
+        seconds, overtime = _time_left(task, started)
+        async with asyncio.timeout(seconds) as clock:
+            output = await _perform(job, started, journal)
+        return transitions.complete(journal.run, output)
+    except asyncio.CancelledError:
+        if job.stop == "cancel":
+            return transitions.cancelled(journal.run)
+        return transitions.hand_back(journal.run) if job.stop == "drain" else None
+    except Drained:
+        return transitions.hand_back(journal.run)
+    except LostLease:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever an agent, a tool or a library raises is the attempt's error
+        if isinstance(error, TimeoutError) and clock.expired():
+            return _failed(started, journal, overtime)
+        return _failed(started, journal, _task_error(error))
+
+
+async def _perform(job: Job, started: Started, journal: RunJournal) -> Any:
+    spec = _spec(started)
+    if spec.type == "function":
+        return await _call_function(spec, started.task)
+    loop = asyncio.get_running_loop()
+    runtimes = _runtimes.setdefault(loop, Runtimes())
+    async with runtimes.use(job.app, started, job.database) as runtime:
+        return await _converse(runtime, job, started, journal)
+
+
+_specs: dict[str, AgentSpec] = {}  # by digest; the spec of a digest never changes
+
+
+def _spec(started: Started) -> AgentSpec:
+    digest = started.version.digest
+    if digest not in _specs:
+        if len(_specs) > 1000:
+            _specs.clear()
+        _specs[digest] = AgentSpec.model_validate(started.version.spec)
+    return _specs[digest]
+
+
+async def _call_function(spec: AgentSpec, task: Task) -> Any:
+    assert spec.handler is not None
+    function = handlers.load(spec.handler)
+    if inspect.iscoroutinefunction(function):
+        output = await function(task.input)
+    else:
+        output = await in_thread(function, task.input)
+    try:
+        return to_jsonable_python(output)
+    except ValueError as error:
+        raise PermanentError("output_invalid", f"the function's result is not JSON: {error}") from error
+
+
+async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJournal) -> Any:
+    history = journal.history()
+    prompt = None if history else _prompt(started.task.input)
+    known = len(history)
+    watch = Stopwatch()
+    deps = Deps(job.app.name, started.task.pk, journal)
+    async with runtime.agent.iter(
+        prompt, message_history=history or None, deps=deps, usage=journal.used(), usage_limits=_limits(runtime.spec)
+    ) as run:
+        async for node in run:
+            if Agent.is_model_request_node(node):
+                await journal.checkpoint()
+                request_number.set(journal.request_starts(runtime.model.model_name))
+                watch = Stopwatch()
+            elif Agent.is_call_tools_node(node) and len(run.all_messages()) > known:
+                messages = run.all_messages()
+                payload = {"request": journal.usage["requests"] - 1, "model": node.model_response.model_name}
+                cost = runtime.cost(node.model_response)
+                journal.request_ended(messages[known:], {**payload, "seconds": watch.seconds()}, cost)
+                known = len(messages)
+                _check_cost(runtime.spec, journal)
+        assert run.result is not None
+        output = run.result.output
+    return {"text": output} if isinstance(output, str) else output
+
+
+def _prompt(value: Any) -> str:
+    """The user's message: the text of an input that is only that, else the input's JSON."""
+    if isinstance(value, dict) and set(value) == {"text"} and isinstance(value["text"], str):
+        return value["text"]
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _limits(spec: AgentSpec) -> UsageLimits:
+    limits = spec.limits
+    return UsageLimits(
+        request_limit=limits.requests, tool_calls_limit=limits.tool_calls, total_tokens_limit=limits.tokens
+    )
+
+
+def _check_cost(spec: AgentSpec, journal: RunJournal) -> None:
+    limit = spec.limits.cost_usd
+    if limit is not None and Decimal(journal.usage["cost_usd"]) > Decimal(str(limit)):
+        raise PermanentError("limit_reached", f"the run reached its limit of {limit:g} cost_usd")
+
+
+def _time_left(task: Task, started: Started) -> tuple[float | None, TaskError]:
+    """The seconds that this attempt may take, and what it fails with when they are over."""
+    now = datetime.now(UTC)
+    limits: list[tuple[float, TaskError]] = []
+    if task.timeout_seconds is not None:
+        seconds = task.timeout_seconds
+        limits.append((seconds, TaskError("timed_out", f"the attempt took longer than {seconds:g} s", retryable=True)))
+    if task.deadline is not None:
+        left = (task.deadline - now).total_seconds()
+        limits.append((left, TaskError("deadline_exceeded", "the task's deadline passed while it ran")))
+    if (wall_clock := _spec(started).limits.wall_clock) is not None:
+        spent = (now - task.started_at).total_seconds() if task.started_at else 0.0
+        error = TaskError("limit_reached", f"the run reached its limit of {wall_clock:g} s wall_clock")
+        limits.append((wall_clock - spent, error))
+    if not limits:
+        return None, TaskError("timed_out", "")
+    seconds, error = min(limits, key=lambda limit: limit[0])
+    return max(0.0, seconds), error
+
+
+def _task_error(error: Exception) -> TaskError:
+    failure = classify(error)
+    text = scrub("".join(traceback.format_exception(error))[-8000:])
+    return TaskError(failure.code, failure.message, failure.retryable, failure.retry_after, text)
+
+
+def _failed(started: Started, journal: RunJournal, error: TaskError) -> Settlement:
+    task = started.task
+    if not error.retryable or task.attempt > task.max_retries:
+        return transitions.fail(journal.run, error)
+    return transitions.retry_later(journal.run, error, retry_delay(_spec(started), task.attempt, error.retry_after))
+
+
+def retry_delay(spec: AgentSpec, attempt: int, retry_after: float | None) -> float:
+    """Seconds before the next attempt: exponential, at most `max_delay`, shortened at random by up to a half.
+
+    The random part keeps tasks that failed together from coming back together; the wait is never longer than its
+    setting says, and never shorter than what the other side asked for.
+    """
+    initial = settings.HECTOR_QUEUE_INITIAL_DELAY if spec.retry.initial_delay is None else spec.retry.initial_delay
+    longest = settings.HECTOR_QUEUE_MAX_DELAY if spec.retry.max_delay is None else spec.retry.max_delay
+    delay = min(longest, initial * 2.0 ** min(attempt - 1, 60))
+    return max(delay * random.uniform(0.5, 1.0), retry_after or 0.0)  # noqa: S311 - jitter is no secret
+

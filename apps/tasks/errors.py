@@ -1,0 +1,54 @@
+"""Why a task did not succeed, and why an operation on one was refused."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_VARIABLE = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,}|\d+", re.IGNORECASE)
+MAX_MESSAGE = 4000
+
+
+@dataclass(frozen=True)
+class TaskError:
+    """What an attempt failed with. `code` is stable, `message` is for people and holds no secret."""
+
+    code: str
+    message: str
+    retryable: bool = False
+    retry_after: float | None = None  # seconds that the other side asked for
+    traceback: str = ""  # for operators only; never part of `as_json`
+
+    def as_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message[:MAX_MESSAGE], "retryable": self.retryable}
+
+    def fingerprint(self, agent: str) -> str:
+        """The same for errors that differ only in numbers and ids."""
+        normal = _VARIABLE.sub("#", self.message[:MAX_MESSAGE])
+        return hashlib.sha256(f"{agent}\n{self.code}\n{normal}".encode()).hexdigest()
+
+
+class TaskOperationError(Exception):
+    """An operation on a task was refused; nothing was changed."""
+
+    code = "refused"
+
+
+class IllegalTransition(TaskOperationError):
+    """The task's state does not allow this."""
+
+    code = "illegal_transition"
+
+
+class UnknownAgent(TaskOperationError):
+    """The App has no agent of this name."""
+
+    code = "unknown_agent"
+
+
+class InputInvalid(TaskOperationError):
+    """The input does not fit the agent's input schema."""
+
+    code = "input_invalid"

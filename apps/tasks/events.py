@@ -1,0 +1,64 @@
+"""The one record of what happened: event types with the shape of their payloads, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+from apps.queue import sql
+
+
+class EventType(models.TextChoices):
+    """Each type with its payload; a key with `?` may be missing."""
+
+    STATE_CHANGED = "state_changed"  # {from?: status, to: status, reason?}; `cancel_requested: true` while running
+    EXECUTION_STARTED = "execution_started"  # {attempt, worker, resumed_from?: checkpoint}
+    EXECUTION_COMPLETED = "execution_completed"  # {attempt}
+    EXECUTION_FAILED = "execution_failed"  # {attempt, error}
+    EXECUTION_CANCELLED = "execution_cancelled"  # {attempt, reason?}
+    EXECUTION_PAUSED = "execution_paused"  # {attempt, reason}: handed back by a worker that stops
+    RETRY_SCHEDULED = "retry_scheduled"  # {attempt, error, delay_seconds}
+    DEAD_LETTERED = "dead_lettered"  # {fingerprint, error}
+    LLM_STARTED = "llm_started"  # {request, model}
+    LLM_COMPLETED = "llm_completed"  # {request, model, input_tokens?, output_tokens?, cost_usd?, seconds, error?}
+    TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments}
+    TOOL_CALL_COMPLETED = "tool_call_completed"  # {tool, call, seconds, error?, replayed?}
+    CHECKPOINT_SAVED = "checkpoint_saved"  # {checkpoint, kind, key}
+    CUSTOM = "custom"  # anything
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    type: EventType
+    payload: dict[str, Any] = field(default_factory=dict)
+    actor: str = ""  # who did it; "" is the system
+
+
+def append_events(events: Sequence[tuple[UUID, int, NewEvent]]) -> None:
+    """Writes events of tasks whose `last_seq` was raised in this transaction.
+
+    Each comes with its place counted back from `last_seq`: 0 is the last one. Numbering by the task's own row, which
+    the transaction holds, is what makes `seq` gapless without another lock.
+    """
+    sql.execute_many(
+        f"INSERT INTO tasks_event (task_id, seq, type, payload, actor, at)"
+        f" SELECT id, last_seq - %s, %s, {_json()}, %s, {sql.now()} FROM tasks_task WHERE id = %s",
+        [
+            (back, event.type.value, sql.js(event.payload), event.actor, sql.uid(task))
+            for task, back, event in events
+        ],
+    )
+
+
+def record(task_id: UUID, *events: NewEvent) -> None:
+    """Writes events of one task, inside the transaction that makes them true."""
+    sql.execute("UPDATE tasks_task SET last_seq = last_seq + %s WHERE id = %s", [len(events), sql.uid(task_id)])
+    append_events([(task_id, back, event) for event, back in zip(events, reversed(range(len(events))), strict=True)])
+
+
+def _json() -> str:
+    return "%s::jsonb" if sql.is_postgresql() else "%s"

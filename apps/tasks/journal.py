@@ -1,0 +1,272 @@
+"""The journal of a run: what it adds to its task while it runs, and how it ends.
+
+A run hands in `Change`s. A change may hold checkpoints, events and usage, and at most one `Settlement`, which ends
+the run. `commit` writes the changes of many runs in one transaction; a change of a run that no longer owns its task
+is refused with LostLease and nothing of it is written.
+
+Each verb below is one transition of a running task; `apps.tasks.lifecycle` has the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from apps.queue import leases, sql
+from apps.queue.errors import LostLease
+from apps.queue.leases import Lease
+from apps.tasks.errors import TaskError
+from apps.tasks.events import EventType, NewEvent, append_events
+from apps.tasks.models import Attempt, Checkpoint, TaskStatus
+from apps.tenancy.models import App
+
+Key = tuple[UUID, int]  # task and epoch
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attempt at a task by one worker: what fences its writes."""
+
+    task_id: UUID
+    agent: str
+    attempt: int
+    lease: Lease
+
+    @property
+    def epoch(self) -> int:
+        return self.lease.epoch
+
+
+@dataclass(frozen=True)
+class NewCheckpoint:
+    kind: Checkpoint.Kind
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """How a run ends: the task's next state and what becomes of its queue entry."""
+
+    status: TaskStatus
+    outcome: Attempt.Outcome
+    entry: Literal["finish", "give_back", "reschedule"]
+    events: tuple[NewEvent, ...]
+    output: Any = None
+    error: TaskError | None = None
+    delay: float | None = None  # seconds until the next attempt
+    spent: bool = True  # whether the attempt counts
+    fingerprint: str = ""  # of the dead letter to file
+
+
+@dataclass
+class Change:
+    run: Run
+    checkpoints: list[NewCheckpoint] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
+    usage: dict[str, Any] | None = None
+    settlement: Settlement | None = None
+
+
+def complete(run: Run, output: Any) -> Settlement:
+    """running -> completed."""
+    event = NewEvent(EventType.EXECUTION_COMPLETED, {"attempt": run.attempt})
+    return Settlement(TaskStatus.COMPLETED, Attempt.Outcome.COMPLETED, "finish", (event,), output=output)
+
+
+def fail(run: Run, error: TaskError) -> Settlement:
+    """running -> failed, for good; filed with the dead letters."""
+    payload = {"attempt": run.attempt, "error": error.as_json()}
+    fingerprint = error.fingerprint(run.agent)
+    events = (
+        NewEvent(EventType.EXECUTION_FAILED, payload),
+        NewEvent(EventType.DEAD_LETTERED, {"fingerprint": fingerprint, "error": error.as_json()}),
+    )
+    return Settlement(
+        TaskStatus.FAILED, Attempt.Outcome.FAILED, "finish", events, error=error, fingerprint=fingerprint
+    )
+
+
+def retry_later(run: Run, error: TaskError, delay: float) -> Settlement:
+    """running -> pending, to be tried again in `delay` seconds."""
+    payload = {"attempt": run.attempt, "error": error.as_json(), "delay_seconds": round(delay, 3)}
+    event = NewEvent(EventType.RETRY_SCHEDULED, payload)
+    return Settlement(
+        TaskStatus.PENDING, Attempt.Outcome.FAILED, "reschedule", (event,), error=error, delay=delay
+    )
+
+
+def cancelled(run: Run) -> Settlement:
+    """running -> cancelled, once the work has really stopped."""
+    event = NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": run.attempt})
+    return Settlement(TaskStatus.CANCELLED, Attempt.Outcome.CANCELLED, "finish", (event,))
+
+
+def hand_back(run: Run) -> Settlement:
+    """running -> pending, because the worker stops; the attempt is not spent."""
+    event = NewEvent(EventType.EXECUTION_PAUSED, {"attempt": run.attempt, "reason": "the worker is stopping"})
+    return Settlement(TaskStatus.PENDING, Attempt.Outcome.RELEASED, "give_back", (event,), spent=False)
+
+
+def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
+    """Writes the changes, inside the App and a transaction; one outcome each, LostLease for those that were refused.
+
+    Changes of one run come in order and count as one.
+    """
+    merged = _merged(changes)
+    lost = _lost(app, merged)
+    kept = {key: change for key, change in merged.items() if key not in lost}
+    ending = [change for change in kept.values() if change.settlement]
+    ongoing = [change for change in kept.values() if not change.settlement]
+    _settle_entries(ending)
+    _write_ongoing(ongoing)
+    _write_ended(ending)
+    _write_checkpoints(kept.values())
+    append_events(
+        [
+            (change.run.task_id, back, event)
+            for change in kept.values()
+            for event, back in zip(_events(change), reversed(range(len(_events(change)))), strict=True)
+        ]
+    )
+    return [LostLease() if _key(change) in lost else None for change in changes]
+
+
+def _key(change: Change) -> Key:
+    return change.run.task_id, change.run.epoch
+
+
+def _merged(changes: Sequence[Change]) -> dict[Key, Change]:
+    merged: dict[Key, Change] = {}
+    for change in changes:
+        if (whole := merged.get(_key(change))) is None:
+            merged[_key(change)] = Change(
+                change.run, list(change.checkpoints), list(change.events), change.usage, change.settlement
+            )
+            continue
+        whole.checkpoints += change.checkpoints
+        whole.events += change.events
+        whole.usage = change.usage or whole.usage
+        whole.settlement = change.settlement or whole.settlement
+    return merged
+
+
+def _lost(app: App, merged: dict[Key, Change]) -> set[Key]:
+    """The runs that do not own their task any more; the rows of the others stay locked until the commit."""
+    lock = "FOR UPDATE OF task" if sql.is_postgresql() else ""
+    # The queue entry decides: its lease names the worker and the epoch. `queue_entry_key` serves the join.
+    rows = sql.fetch(
+        f"SELECT task.id, task.epoch, entry.worker_id FROM tasks_task task JOIN queue_queueentry entry"
+        f" ON entry.app_id = %s AND entry.kind = 'task' AND entry.key = task.id AND entry.epoch = task.epoch"
+        f" WHERE task.status = 'running' AND entry.state = 'leased'"
+        f" AND task.id IN ({sql.placeholders(len(merged))}) ORDER BY task.id {lock}",
+        [app.pk, *(sql.uid(task_id) for task_id, _ in merged)],
+    )
+    owners = {(sql.as_uuid(task_id), epoch): worker for task_id, epoch, worker in rows}
+    return {key for key, change in merged.items() if owners.get(key) != change.run.lease.worker_id}
+
+
+def _events(change: Change) -> list[NewEvent]:
+    return [*change.events, *(change.settlement.events if change.settlement else ())]
+
+
+def _settle_entries(ending: Sequence[Change]) -> None:
+    by_fate: dict[str, list[Change]] = {}
+    for change in ending:
+        assert change.settlement is not None
+        by_fate.setdefault(change.settlement.entry, []).append(change)
+    owned = leases.finish([change.run.lease for change in by_fate.get("finish", ())])
+    owned |= leases.give_back([change.run.lease for change in by_fate.get("give_back", ())])
+    for change in by_fate.get("reschedule", ()):
+        assert change.settlement is not None and change.settlement.delay is not None
+        if leases.reschedule(change.run.lease, change.settlement.delay):
+            owned.add(change.run.lease.id)
+    if len(owned) != len(ending):  # lost between the look and now: undo all; each is tried again by itself
+        raise LostLease
+
+
+def _write_ongoing(changes: Sequence[Change]) -> None:
+    sql.execute_many(
+        "UPDATE tasks_task SET last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s WHERE id = %s",
+        [
+            (len(_events(change)), len(change.checkpoints), sql.uid(change.run.task_id))
+            for change in changes
+            if change.usage is None
+        ],
+    )
+    sql.execute_many(
+        "UPDATE tasks_task SET last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s, usage = %s WHERE id = %s",
+        [
+            (len(_events(change)), len(change.checkpoints), sql.js(change.usage), sql.uid(change.run.task_id))
+            for change in changes
+            if change.usage is not None
+        ],
+    )
+
+
+def _write_ended(changes: Sequence[Change]) -> None:
+    _write_attempts(changes)
+    usage_cast, json = ("::jsonb", "%s::jsonb") if sql.is_postgresql() else ("", "%s")
+    rows = []
+    letters = []
+    for change in changes:
+        run, end = change.run, change.settlement
+        assert end is not None
+        rows.append((
+            end.status.value, None if end.output is None else sql.js(end.output),
+            sql.js(end.error.as_json()) if end.error else None,
+            sql.js(change.usage) if change.usage else None,
+            run.attempt if end.spent else run.attempt - 1, end.delay,
+            end.entry == "finish",
+            len(_events(change)), len(change.checkpoints), sql.uid(run.task_id),
+        ))  # fmt: skip
+        if end.fingerprint and end.error:
+            letters.append((sql.uid(run.task_id), end.fingerprint, sql.js(end.error.as_json())))
+    sql.execute_many(
+        f"UPDATE tasks_task SET status = %s, output = {json}, error = {json}, usage = COALESCE(%s{usage_cast}, usage),"
+        f" attempt = %s, next_attempt_at = {sql.later()},"
+        f" finished_at = CASE WHEN %s THEN {sql.now()} END, worker = '', attempt_started_at = NULL,"
+        f" last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s WHERE id = %s",
+        rows,
+    )
+    sql.execute_many(
+        f"INSERT INTO tasks_deadletter (task_id, fingerprint, error, status, entered_at)"
+        f" VALUES (%s, %s, {json}, 'open', {sql.now()})",
+        letters,
+    )
+
+
+def _write_attempts(changes: Sequence[Change]) -> None:
+    """The attempts that end here; read from the task's row before that is cleared."""
+    json = "%s::jsonb" if sql.is_postgresql() else "%s"
+    sql.execute_many(
+        f"INSERT INTO tasks_attempt"
+        f" (task_id, number, outcome, error, traceback, worker, epoch, started_at, finished_at)"
+        f" SELECT id, attempt, %s, {json}, %s, worker, epoch, attempt_started_at, {sql.now()}"
+        f" FROM tasks_task WHERE id = %s",
+        [
+            (
+                change.settlement.outcome.value,
+                sql.js(change.settlement.error.as_json()) if change.settlement.error else None,
+                change.settlement.error.traceback if change.settlement.error else "",
+                sql.uid(change.run.task_id),
+            )
+            for change in changes
+            if change.settlement
+        ],
+    )
+
+
+def _write_checkpoints(changes: Iterable[Change]) -> None:
+    json = "%s::jsonb" if sql.is_postgresql() else "%s"
+    sql.execute_many(
+        f"INSERT INTO tasks_checkpoint (task_id, seq, kind, key, value, epoch, created_at)"
+        f" SELECT id, last_checkpoint - %s, %s, %s, {json}, epoch, {sql.now()} FROM tasks_task WHERE id = %s",
+        [
+            (len(change.checkpoints) - 1 - index, new.kind.value, new.key, sql.js(new.value), sql.uid(change.run.task_id))
+            for change in changes
+            for index, new in enumerate(change.checkpoints)
+        ],
+    )

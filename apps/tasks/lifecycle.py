@@ -1,0 +1,283 @@
+"""A task's transitions, apart from those that a run makes itself (`apps.tasks.journal`).
+
+Each is one function: a conditional update on the state that it starts from, with its event, its queue entry and, where
+there is one, its dead letter in the same transaction. All are called inside the task's App.
+
+    pending -> running -> completed | failed | cancelled | pending (retry, hand-back)
+    pending -> cancelled            failed | cancelled -> pending (retry)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import jsonschema
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.agents.config.spec import AgentSpec
+from apps.agents.models import Agent, AgentVersion
+from apps.queue import entries, leases, sql
+from apps.queue.entries import NewEntry
+from apps.queue.leases import Lease
+from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
+from apps.tasks.events import EventType, NewEvent, append_events, record
+from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Task, TaskStatus
+from apps.tenancy.models import App
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """What somebody asks for. `None` leaves a value to the agent, and that to the installation."""
+
+    agent: str
+    input: Any
+    session: str = ""
+    priority: int = 0
+    run_at: datetime | None = None
+    timeout_seconds: float | None = None
+    deadline: datetime | None = None
+    max_retries: int | None = None
+    tags: list[str] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    entry_point: str | None = None
+    trace_id: str = ""
+
+
+def submit(app: App, new: NewTask, *, by: str) -> Task:
+    """Accepts a task: after the commit no crash loses it. Raises UnknownAgent or InputInvalid."""
+    return submit_many(app, [new], by=by)[0]
+
+
+def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
+    """Accepts all of the tasks or none."""
+    with transaction.atomic():
+        tasks = [_accepted(new) for new in news]
+        Task.objects.bulk_create(tasks)
+        event = NewEvent(EventType.STATE_CHANGED, {"to": TaskStatus.PENDING.value}, by)
+        append_events([(task.pk, 0, event) for task in tasks])
+        entries.enqueue(
+            app, [NewEntry(task.pk, priority=task.priority, run_at=new.run_at) for task, new in zip(tasks, news, strict=True)]
+        )
+    return tasks
+
+
+def _accepted(new: NewTask) -> Task:
+    agent = Agent.objects.select_related("version").filter(name=new.agent).first()
+    if agent is None:
+        raise UnknownAgent(f"there is no agent {new.agent!r} in this App")
+    spec = AgentSpec.model_validate(agent.version.spec)
+    value = {"text": new.input} if isinstance(new.input, str) else new.input
+    _check_input(spec, value)
+    retries = spec.retry.max_retries if new.max_retries is None else new.max_retries
+    return Task(
+        agent=agent.name,
+        agent_version=agent.version,
+        input=value,
+        session=new.session,
+        entry_point=new.entry_point,
+        priority=new.priority,
+        tags=new.tags,
+        metadata=new.metadata,
+        max_retries=settings.HECTOR_QUEUE_MAX_RETRIES if retries is None else retries,
+        timeout_seconds=spec.timeout if new.timeout_seconds is None else new.timeout_seconds,
+        deadline=new.deadline,
+        next_attempt_at=new.run_at,
+        trace_id=new.trace_id,
+        last_seq=1,
+        created_at=timezone.now(),
+    )
+
+
+def _check_input(spec: AgentSpec, value: Any) -> None:
+    if not spec.input_schema:
+        return
+    faults = sorted(jsonschema.Draft202012Validator(spec.input_schema).iter_errors(value), key=lambda fault: fault.json_path)
+    if faults:
+        raise InputInvalid("; ".join(f"{fault.json_path}: {fault.message[:200]}" for fault in faults[:5]))
+
+
+@dataclass(frozen=True)
+class Started:
+    """A task whose attempt has begun, as its run needs it."""
+
+    task: Task
+    version: AgentVersion
+    checkpoints: list[Checkpoint]
+
+
+def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, Started]]:
+    """pending -> running for each lease whose task can run; the others are settled here.
+
+    A task that is found running under an older epoch was left by a worker that died: that attempt is recorded as
+    crashed, and the task runs again unless its attempts are used up.
+    """
+    tasks = {task.pk: task for task in Task.objects.filter(pk__in=[lease.key for lease in claimed])}
+    runnable: list[tuple[Lease, Task]] = []
+    for lease in claimed:
+        task = tasks.get(lease.key)
+        if task is None or task.status not in (TaskStatus.PENDING, TaskStatus.RUNNING):
+            leases.finish([lease])  # an entry whose task is over, or gone
+        elif _may_start(app, lease, task):
+            runnable.append((lease, task))
+    _start(runnable, worker)
+    return _loaded(runnable)
+
+
+def _may_start(app: App, lease: Lease, task: Task) -> bool:
+    if task.status == TaskStatus.RUNNING:
+        _record_crash(task)
+    if task.cancel_requested_at is not None:
+        _end(lease, task, TaskStatus.CANCELLED, NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": task.attempt}))
+    elif task.deadline is not None and task.deadline <= timezone.now():
+        _end_failed(lease, task, TaskError("deadline_exceeded", "the task's deadline passed before it could run"))
+    elif task.status == TaskStatus.RUNNING and task.attempt > task.max_retries:
+        _end_failed(lease, task, TaskError("worker_crashed", "the worker process died while it ran this task"))
+    else:
+        return True
+    return False
+
+
+def _record_crash(task: Task) -> None:
+    Attempt.objects.create(
+        task=task,
+        number=task.attempt,
+        outcome=Attempt.Outcome.CRASHED,
+        error=TaskError("worker_crashed", "the worker process died while it ran this task", retryable=True).as_json(),
+        worker=task.worker,
+        epoch=task.epoch,
+        started_at=task.attempt_started_at,
+    )
+
+
+def _start(runnable: Sequence[tuple[Lease, Task]], worker: str) -> None:
+    for lease, task in runnable:
+        task.attempt += 1
+        task.last_seq += 1
+        task.worker = worker
+    started = sql.execute_many(
+        f"UPDATE tasks_task SET status = 'running', attempt = %s, epoch = %s, worker = %s, next_attempt_at = NULL,"
+        f" attempt_started_at = {sql.now()}, started_at = COALESCE(started_at, {sql.now()}), last_seq = last_seq + 1"
+        f" WHERE id = %s AND epoch = %s AND status = %s AND cancel_requested_at IS NULL",
+        [
+            (task.attempt, lease.epoch, worker, sql.uid(task.pk), task.epoch, task.status)
+            for lease, task in runnable
+        ],
+    )
+    if started != len(runnable):  # somebody changed one of them just now: undo all, each is tried again by itself
+        raise IllegalTransition("a task changed while it was being started")
+    append_events(
+        [
+            (task.pk, 0, NewEvent(EventType.EXECUTION_STARTED, _start_payload(task)))
+            for _, task in runnable
+        ]
+    )
+
+
+def _start_payload(task: Task) -> dict[str, Any]:
+    payload: dict[str, Any] = {"attempt": task.attempt, "worker": task.worker}
+    if task.last_checkpoint > task.journal_start:
+        payload["resumed_from"] = task.last_checkpoint
+    return payload
+
+
+
+
+def _loaded(runnable: Sequence[tuple[Lease, Task]]) -> list[tuple[Lease, Started]]:
+    wanted = {task.agent_version_id for _, task in runnable}
+    versions = {version.pk: version for version in AgentVersion.objects.filter(pk__in=wanted)}
+    journals: dict[Any, list[Checkpoint]] = {}
+    resumed = [task.pk for _, task in runnable if task.last_checkpoint > task.journal_start]
+    if resumed:
+        for checkpoint in Checkpoint.objects.filter(task__in=resumed, seq__gt=F("task__journal_start")).order_by("seq"):
+            journals.setdefault(checkpoint.task_id, []).append(checkpoint)
+    return [
+        (lease, Started(task, versions[task.agent_version_id], journals.get(task.pk, []))) for lease, task in runnable
+    ]
+
+
+def _end(lease: Lease, task: Task, status: TaskStatus, event: NewEvent, error: TaskError | None = None) -> None:
+    """Ends a task that a worker has claimed but will not run."""
+    leases.finish([lease])
+    Task.objects.filter(pk=task.pk).update(
+        status=status, error=error.as_json() if error else None, finished_at=Now(), worker="", attempt_started_at=None,
+        next_attempt_at=None, epoch=lease.epoch,
+    )  # fmt: skip
+    record(task.pk, event)
+
+
+def _end_failed(lease: Lease, task: Task, error: TaskError) -> None:
+    event = NewEvent(EventType.EXECUTION_FAILED, {"attempt": task.attempt, "error": error.as_json()})
+    _end(lease, task, TaskStatus.FAILED, event, error)
+    _file(task, error)
+
+
+def _file(task: Task, error: TaskError) -> None:
+    fingerprint = error.fingerprint(task.agent)
+    DeadLetter.objects.create(task=task, fingerprint=fingerprint, error=error.as_json())
+    record(task.pk, NewEvent(EventType.DEAD_LETTERED, {"fingerprint": fingerprint, "error": error.as_json()}))
+
+
+def cancel(app: App, task: Task, *, by: str, reason: str = "") -> Task:
+    """Ends a task that waits; asks the worker of a running one to stop its work, which then says `cancelled`.
+
+    Raises IllegalTransition if the task has ended already.
+    """
+    why = {"reason": reason} if reason else {}
+    with transaction.atomic():
+        if _move(task, (TaskStatus.PENDING, TaskStatus.INPUT_REQUIRED), TaskStatus.CANCELLED, finished_at=Now(), next_attempt_at=None):
+            entries.remove(app, task.pk)
+            record(task.pk, NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": task.attempt, **why}, by))
+        elif _move(task, (TaskStatus.RUNNING,), TaskStatus.RUNNING, cancel_requested_at=Now()):
+            entries.request_cancel(app, task.pk)
+            payload = {"to": TaskStatus.RUNNING.value, "cancel_requested": True, **why}
+            record(task.pk, NewEvent(EventType.STATE_CHANGED, payload, by))
+        else:
+            task.refresh_from_db()
+            raise IllegalTransition(f"the task has ended already: it is {task.status}")
+    task.refresh_from_db()
+    return task
+
+
+def retry(app: App, task: Task, *, by: str, new_input: Any = None, reason: str = "") -> Task:
+    """Runs a failed or cancelled task again, on from its journal; with another input, from the beginning.
+
+    A call that was in doubt runs again: whoever retries has decided that. Raises IllegalTransition or InputInvalid.
+    """
+    values: dict[str, Any] = {"vetted_checkpoint": F("last_checkpoint")}
+    if new_input is not None:
+        new_input = {"text": new_input} if isinstance(new_input, str) else new_input
+        _check_input(AgentSpec.model_validate(task.agent_version.spec), new_input)
+        values |= {"input": new_input, "journal_start": F("last_checkpoint")}
+    if task.deadline is not None and task.deadline <= timezone.now():
+        values["deadline"] = None
+    with transaction.atomic():
+        changed = _move(
+            task, (TaskStatus.FAILED, TaskStatus.CANCELLED), TaskStatus.PENDING,
+            attempt=0, error=None, output=None, finished_at=None, cancel_requested_at=None, **values,
+        )  # fmt: skip
+        if not changed:
+            task.refresh_from_db()
+            raise IllegalTransition(f"only a failed or cancelled task can be retried; this one is {task.status}")
+        DeadLetter.objects.filter(task=task, status=DeadLetter.Status.OPEN).update(
+            status=DeadLetter.Status.RETRIED, resolved_at=Now()
+        )
+        payload = {"from": task.status, "to": TaskStatus.PENDING.value, **({"reason": reason} if reason else {})}
+        record(task.pk, NewEvent(EventType.STATE_CHANGED, payload, by))
+        task.refresh_from_db()
+        entries.enqueue(app, [NewEntry(task.pk, priority=task.priority, epoch=task.epoch)])
+    return task
+
+
+def _move(task: Task, origin: Sequence[TaskStatus], status: TaskStatus, **values: Any) -> bool:
+    return bool(Task.objects.filter(pk=task.pk, status__in=origin).update(status=status, **values))
+
+
+def is_final(task: Task) -> bool:
+    return task.status in FINAL

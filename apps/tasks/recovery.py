@@ -1,0 +1,68 @@
+"""The recovery sweep: tasks are the truth, queue entries are derived from them, and this makes them agree again.
+
+They are written in one transaction, but SQLite commits an App's file and the shared one separately, the App's first;
+a machine that stops between the two leaves a task without its entry, or an entry whose task is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from django.db import transaction
+
+from apps.queue import entries, sql
+from apps.queue.entries import NewEntry
+from apps.tasks.models import Task
+from apps.tenancy.context import in_app
+from apps.tenancy.models import App
+
+log = structlog.get_logger(__name__)
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Repairs:
+    enqueued: int = 0  # tasks that had no entry
+    removed: int = 0  # entries that had no task to run
+
+    def __add__(self, other: Repairs) -> Repairs:
+        return Repairs(self.enqueued + other.enqueued, self.removed + other.removed)
+
+
+def sweep() -> int:
+    """Repairs every App; how many rows were repaired."""
+    repairs = sum((repair(app) for app in App.objects.exclude(status=App.Status.DELETING)), Repairs())
+    return repairs.enqueued + repairs.removed
+
+
+def repair(app: App) -> Repairs:
+    """Makes one App's queue entries agree with its tasks."""
+    with in_app(app), transaction.atomic():
+        repairs = Repairs(_enqueue_missing(app), _remove_orphans(app))
+    if repairs != Repairs():
+        log.warning("queue_repaired", app=app.name, enqueued=repairs.enqueued, removed=repairs.removed)
+    return repairs
+
+
+def _enqueue_missing(app: App) -> int:
+    rows = sql.fetch(
+        "SELECT id FROM tasks_task task WHERE status IN ('pending', 'running') AND NOT EXISTS ("
+        " SELECT 1 FROM queue_queueentry WHERE app_id = %s AND kind = 'task' AND key = task.id) LIMIT %s",
+        [app.pk, BATCH],
+    )
+    tasks = Task.objects.filter(pk__in=[sql.as_uuid(row[0]) for row in rows])
+    entries.enqueue(
+        app,
+        [NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, epoch=task.epoch) for task in tasks],
+    )
+    return len(rows)
+
+
+def _remove_orphans(app: App) -> int:
+    """Only entries that nobody holds: a worker finds out by itself when it begins."""
+    return sql.execute(
+        "DELETE FROM queue_queueentry WHERE app_id = %s AND kind = 'task' AND state <> 'leased' AND NOT EXISTS ("
+        " SELECT 1 FROM tasks_task WHERE id = queue_queueentry.key AND status IN ('pending', 'running'))",
+        [app.pk],
+    )
