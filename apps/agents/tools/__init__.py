@@ -1,0 +1,13 @@
+"""The tool types, one module each; each builds a Pydantic AI toolset from its entry of `tools`.
+
+Registering is cheap: Pydantic AI and the MCP client are imported with the first toolset that is built.
+"""
+
+from __future__ import annotations
+
+from apps.agents.tools import function
+
+
+def register() -> None:
+    for tool_type in (function,):
+        tool_type.register()

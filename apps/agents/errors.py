@@ -1,0 +1,85 @@
+"""What tools and handlers may raise on purpose, and what any error of a run means for its task.
+
+Messages are scrubbed of the secrets given and of whatever looks like a credential; a secret that is neither given
+nor recognisable cannot be found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Final
+
+MESSAGE_LIMIT: Final = 2000
+HIDDEN: Final = "[hidden]"
+
+_CREDENTIALS: Final = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}", rf"\1 {HIDDEN}"),
+        (r"\b(?:(?:sk|pk|rk|xox[abps])[-_]|gh[pousr]_|github_pat_|AIza|AKIA)[\w-]{12,}", HIDDEN),
+        (r"(?i)(\w+://)[^\s/@:'\"]+:[^\s/@'\"]+@", rf"\1{HIDDEN}@"),
+        # `api_key=…`, `"password": "…"`, but neither the name in `${secret:NAME}` nor the scheme of an Authorization
+        (
+            r"(?i)(?<![\w{-])([\w-]*(?:api[-_]?key|authorization|(?:access|auth)[-_]?token|password|secret)"
+            r"['\"]?\s*[:=]\s*['\"]?)(?!bearer |basic )[^\s'\",;&}]+",
+            rf"\1{HIDDEN}",
+        ),
+        (r"(?i)([?&](?:key|token|sig|signature)=)[^\s'\"&]+", rf"\1{HIDDEN}"),
+    )
+)
+
+
+class HectorToolError(Exception):
+    """An error that says itself whether another attempt can help; tools and handlers may raise its two kinds."""
+
+    retryable: bool
+
+    def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+
+
+class RetryableError(HectorToolError):
+    """This attempt failed; another one may succeed, not before `retry_after` seconds."""
+
+    retryable = True
+
+
+class PermanentError(HectorToolError):
+    """This cannot succeed however often it is tried."""
+
+    retryable = False
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An attempt's end, as it is stored, shown and retried by."""
+
+    code: str
+    message: str
+    retryable: bool
+    retry_after: float | None = None  # seconds that the other side asked to wait
+
+
+def scrub(text: str, secrets: Collection[str] = ()) -> str:
+    """`text` without the given secrets and without what looks like a credential."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    for pattern, replacement in _CREDENTIALS:
+        text = pattern.sub(replacement, text)
+    return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + " …"
+
+
+def classify(error: BaseException, *, secrets: Collection[str] = ()) -> Failure:
+    """What `error` means for the task: a stable code, a message without secrets, and whether to try again."""
+    from apps.agents.failures import judge  # knows Pydantic AI, which handlers that import this module need not load
+
+    failure = judge(error)
+    return replace(failure, message=scrub(failure.message, secrets))
