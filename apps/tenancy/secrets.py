@@ -36,6 +36,11 @@ def values(app: App) -> dict[str, str]:
     return {name: crypto.decrypt(ciphertext, context=_context(app.name, name)) for name, ciphertext in rows}
 
 
+def stamp(app: App) -> int:
+    """Changes when a secret of the App does: what was built with the former values is out of date."""
+    return hash(tuple(Secret.objects.filter(app=app).values_list("name", "ciphertext")))
+
+
 def rotate() -> int:
     """Encrypts everything again with the first of HECTOR_ENCRYPTION_KEYS, so that the others can be taken away.
 
