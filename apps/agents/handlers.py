@@ -18,7 +18,7 @@ from apps.agents.errors import PermanentError
 _PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII)
 
 
-class HandlerRefused(PermanentError):
+class HandlerRefused(PermanentError, ValueError):
     """The handler cannot be used; the text says why."""
 
     def __init__(self, message: str) -> None:
@@ -35,7 +35,7 @@ def load(path: str) -> Callable[..., Any]:
     module_name, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), name, None)
-    except Exception as error:  # noqa: BLE001  # a module of the user's may raise anything while it is imported
+    except Exception as error:  # a module of the user's may raise anything while it is imported
         raise HandlerRefused(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
     if found is None:
         raise HandlerRefused(f"{module_name} has no {name}.")

@@ -9,8 +9,11 @@ from django.db import models
 from django.db.models.functions import Now
 
 
-class OrderedJSON(models.TextField):  # type: ignore[type-arg]
+class OrderedJSON(models.TextField):  # type: ignore[type-arg]  # Django's class takes no type arguments at run time
     """JSON that keeps the order of its keys, as people wrote them and models read them (`jsonb` would sort them)."""
+
+    _pyi_private_set_type: Any  # for django-stubs: any JSON may be assigned, and is what one gets
+    _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
         return None if value is None else json.loads(value)

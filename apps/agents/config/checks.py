@@ -25,9 +25,7 @@ from apps.agents.config.schema import NOT_YET, Document
 Rule = Callable[[dict[str, Any]], Iterator[Fault]]
 
 _PLAIN_KEYS = {"description", "approval_prompt", "parameters", "script", "type", "provider", "handler"}
-_CREDENTIAL = re.compile(
-    r"(?i)authorization|cookie|(?:^|[-_])(?:key|apikey|token|secret|password|passwd)$|^x-api-key$"
-)
+_CREDENTIAL = re.compile(r"(?i)authorization|cookie|(?:^|[-_])(?:key|apikey|token|secret|password|passwd)$|^x-api-key$")
 
 
 def validate(document: str | dict[str, Any], *, allow_env: bool = False) -> Document:
@@ -108,8 +106,8 @@ def _tools(data: dict[str, Any]) -> Iterator[Fault]:
     """Every tool that an agent names exists and is named once; approval waits for a later version."""
     known = _names(data, "tools")
     for name, agent in _entries(data, "agents").items():
-        tools = agent.get("tools")
-        for index, tool in enumerate(tools if isinstance(tools, list) else []):
+        tools = agent["tools"] if isinstance(agent.get("tools"), list) else []
+        for index, tool in enumerate(tools):
             place = pointer("agents", name, "tools", index)
             if isinstance(tool, str) and tool not in known:
                 yield _unknown(place, tool, "tools", known)
@@ -146,6 +144,9 @@ def _schemas(data: dict[str, Any]) -> Iterator[Fault]:
                 Draft202012Validator.check_schema(schema)
             except SchemaError as error:
                 yield Fault(pointer(*place, *error.absolute_path), f"This is no JSON Schema: {error.message[:200]}.")
+                continue
+            if key == "output_schema" and "$defs" in schema and (reason := _unusable_as_output(schema)):
+                yield Fault(pointer(*place, "$defs"), reason)
 
 
 def _remote(value: Any, path: tuple[str | int, ...]) -> Iterator[Fault]:
@@ -160,11 +161,22 @@ def _remote(value: Any, path: tuple[str | int, ...]) -> Iterator[Fault]:
             yield from _remote(item, (*path, index))
 
 
+def _unusable_as_output(schema: dict[str, Any]) -> str | None:
+    """Why a result cannot be asked for by this schema: definitions are written out, so none may hold itself."""
+    from pydantic_ai import StructuredDict  # takes a second to import, and few documents get here
+
+    try:
+        StructuredDict(schema)
+    except Exception:  # noqa: BLE001  # a schema can be odd in any way; whatever it trips would stop every task
+        return "A result's schema may refer to its `$defs`, but no definition may refer to itself."
+    return None
+
+
 def _clear_secrets(data: dict[str, Any]) -> Iterator[Fault]:
     """No credential is written in clear where one belongs: an `api_key`, a header, a variable of the environment."""
     for section in ("llms", "tools"):
         for name, entry in _entries(data, section).items():
-            places = [((section, name, "api_key"), entry.get("api_key"))]
+            places: list[tuple[tuple[str, ...], Any]] = [((section, name, "api_key"), entry.get("api_key"))]
             for group in ("headers", "env"):
                 values = entry.get(group)
                 if isinstance(values, dict):

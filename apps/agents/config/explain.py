@@ -33,7 +33,9 @@ _SENTENCES = {
 def explain(error: ValidationError, data: dict[str, Any]) -> Iterator[Fault]:
     """One fault per place; what each kind that a value may have said about it is put into one sentence."""
     places: dict[Path, list[str]] = {}
-    unions: dict[Path, bool] = {}  # where a value may be of several kinds -> whether one of them fitted but for a detail
+    unions: dict[
+        Path, bool
+    ] = {}  # where a value may be of several kinds -> whether one of them fitted but for a detail
     for item in error.errors(include_url=False, include_input=False):
         path, union = _place(item, data)
         if union is not None:
@@ -79,10 +81,10 @@ def _full_stop(text: str) -> str:
 
 
 def _unknown_key(path: Path, data: dict[str, Any]) -> str:
-    *parent, key = path
-    if key in LATER_KEYS.get(tuple(parent[:1]), ()) and len(parent) in (0, 2):
+    parent, key = path[:-1], path[-1]
+    if len(parent) in (0, 2) and key in LATER_KEYS.get(parent[:1], ()):
         return f"`{key}` is {NOT_YET}."
-    model = model_at(tuple(parent), data)
+    model = model_at(parent, data)
     known = list(model.model_fields) if model else []
     close = difflib.get_close_matches(str(key), known, n=1)
     return f"`{key}` is not a key here" + (f"; did you mean `{close[0]}`?" if close else ".")

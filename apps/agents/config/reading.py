@@ -77,7 +77,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise _refused(f"The key {_shown(next(key for key in keys if keys.count(key) > 1))} is written twice in one object.")
+        raise _refused(
+            f"The key {_shown(next(key for key in keys if keys.count(key) > 1))} is written twice in one object."
+        )
     return found
 
 
@@ -118,9 +120,8 @@ def _parse_yaml(text: str) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise _refused(
-            f"The YAML cannot be read{place}: {error.problem or error.context}.", mark.line + 1 if mark else None
-        ) from None
+        hint = " A reference inside braces needs quotes: {key: '${secret:NAME}'}." if _cut_reference(text, mark) else ""
+        raise _refused(f"The YAML cannot be read{place}: {error.problem or error.context}.{hint}") from None
     except (yaml.YAMLError, UnicodeError):
         raise _refused("The YAML cannot be read: it holds a character that is not allowed in it.") from None
     if root is None:
@@ -132,6 +133,12 @@ def _parse_yaml(text: str) -> Source:
     return Source(data, builder.lines)
 
 
+def _cut_reference(text: str, mark: Any) -> bool:
+    """Whether YAML stopped at the brace of a `${…}`: in `{key: ${secret:NAME}}` it means a mapping."""
+    lines = text.splitlines()
+    return mark is not None and mark.line < len(lines) and lines[mark.line][: mark.column + 1].endswith("${")
+
+
 def _measure(text: str) -> None:
     """Refuses what is nested so deeply that composing it, which recurses, could exhaust the stack."""
     depth = 0
@@ -139,7 +146,7 @@ def _measure(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _too_deep(event.start_mark.line + 1)
+                raise _too_deep(event.start_mark.line + 1 if event.start_mark else None)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 

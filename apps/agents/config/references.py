@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from apps.agents.errors import PermanentError
+from apps.tenancy import secrets
 from apps.tenancy.models import DEFAULT_APP, App
 
 REFERENCE = re.compile(r"\$\{(secret|env):([^{}]*)\}")
@@ -31,7 +32,8 @@ class EnvironmentMissing(PermanentError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            "env_missing", f"The environment variable {name} is not set, or this App may not read it (HECTOR_ENV_ALLOW)."
+            "env_missing",
+            f"The environment variable {name} is not set, or this App may not read it (HECTOR_ENV_ALLOW).",
         )
 
 
@@ -58,8 +60,6 @@ def resolver(app: App) -> Callable[[str], str]:
 
     It raises SecretMissing or EnvironmentMissing, which name what is missing and never a value.
     """
-    from apps.tenancy import secrets
-
     values = secrets.values(app)
 
     def fill(match: re.Match[str]) -> str:

@@ -22,7 +22,7 @@ from apps.agents.registry import Duration, LLMSpec, Spec, ToolSpec
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 NOT_YET = "not available in this version of Hector"
 
-LATER_KEYS = {
+LATER_KEYS: dict[tuple[str | int, ...], set[str]] = {  # of the document itself, and of an agent
     (): {"entry_points", "notifications", "document_stores", "embedders", "approval_policies"},
     ("agents",): {"trigger", "agent_tools"},
 }
@@ -135,7 +135,7 @@ class OneOf:
         if kind is None:
             said = f"Must name one of: {known}"
         elif isinstance(kind, str) and kind in self.later:
-            said = f"{self.key} {kind} is {NOT_YET}"
+            said = f"`{self.key}: {kind}` is {NOT_YET}"
         else:
             said = f"Must be one of: {known}"
         error = PydanticCustomError("unknown_kind", "{said}", {"said": said})
