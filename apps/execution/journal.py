@@ -15,6 +15,7 @@ from typing import Any
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 from pydantic_ai.usage import RunUsage
 
+from apps.agents.llms import chain
 from apps.queue.handler import Job
 from apps.tasks import journal
 from apps.tasks.events import EventType, NewEvent
@@ -45,6 +46,7 @@ class RunJournal:
         self.usage: dict[str, Any] = dict(started.task.usage)
         self._job = job
         self._pending: list[asyncio.Future[Any]] = []
+        self._request: tuple[dict[str, Any], Stopwatch] | None = None  # under way
         self._turns = [point.value for point in started.checkpoints if point.kind == Kind.MODEL]
         self._calls: dict[str, Recorded] = {}
         self._in_doubt: set[str] = set()
@@ -68,6 +70,7 @@ class RunJournal:
             tool_calls=sum(call.kind == "value" for call in self._calls.values()),
             input_tokens=self.usage["input_tokens"],
             output_tokens=self.usage["output_tokens"],
+            cost=Decimal(self.usage["cost_usd"]) or None,
         )
 
     def recorded(self, key: str) -> Recorded | None:
@@ -82,19 +85,34 @@ class RunJournal:
         """Notes that a model request is about to be sent; its number within the task, counted from 0."""
         number: int = self.usage["requests"]
         self.usage["requests"] = number + 1
+        self._request = {"request": number, "model": model}, Stopwatch()
         self.note(events=[NewEvent(EventType.LLM_STARTED, {"request": number, "model": model})])
         return number
 
-    def request_ended(self, messages: list[ModelMessage], payload: dict[str, Any], cost: Decimal | None) -> None:
+    def request_failed(self, error: str) -> None:
+        """Notes that the request under way, if there is one, was not answered."""
+        if self._request is not None:
+            self.note(events=[NewEvent(EventType.LLM_COMPLETED, {**self._timed_request(), "error": error})])
+
+    def _timed_request(self) -> dict[str, Any]:
+        assert self._request is not None
+        (facts, watch), self._request = self._request, None
+        return {**facts, "seconds": watch.seconds()}
+
+    def request_ended(self, messages: list[ModelMessage]) -> None:
         """Records a model turn: the messages since the last one, the model's answer last."""
         answer = messages[-1]
         assert answer.kind == "response"
+        cost = chain.cost(answer)
         self.usage["input_tokens"] += answer.usage.input_tokens
         self.usage["output_tokens"] += answer.usage.output_tokens
         self.usage["cost_usd"] = str(Decimal(self.usage["cost_usd"]) + (cost or 0))
         turn = {"messages": ModelMessagesTypeAdapter.dump_python(messages, mode="json")}
         self._turns.append(turn)
+        payload = self._timed_request()
         payload |= {"input_tokens": answer.usage.input_tokens, "output_tokens": answer.usage.output_tokens}
+        if answer.model_name:
+            payload["model"] = answer.model_name  # the fallback that answered, perhaps
         if cost is not None:
             payload["cost_usd"] = str(cost)
         self.note(

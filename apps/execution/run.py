@@ -28,7 +28,7 @@ from apps.agents import handlers
 from apps.agents.config.spec import AgentSpec
 from apps.agents.errors import PermanentError, classify, scrub
 from apps.agents.llms.scripted import request_number
-from apps.execution.journal import Drained, RunJournal, Stopwatch
+from apps.execution.journal import Drained, RunJournal
 from apps.execution.runtime import Runtime, Runtimes
 from apps.execution.threads import in_thread
 from apps.execution.toolset import Deps
@@ -127,7 +127,6 @@ async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJo
     history = journal.history()
     prompt = None if history else _prompt(started.task.input)
     known = len(history)
-    watch = Stopwatch()
     deps = Deps(job.app.name, started.task.pk, journal)
     async with runtime.agent.iter(
         prompt, message_history=history or None, deps=deps, usage=journal.used(), usage_limits=_limits(runtime.spec)
@@ -136,14 +135,9 @@ async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJo
             if Agent.is_model_request_node(node):
                 await journal.checkpoint()
                 request_number.set(journal.request_starts(runtime.model.model_name))
-                watch = Stopwatch()
             elif Agent.is_call_tools_node(node) and len(run.all_messages()) > known:
-                messages = run.all_messages()
-                payload = {"request": journal.usage["requests"] - 1, "model": node.model_response.model_name}
-                cost = runtime.cost(node.model_response)
-                journal.request_ended(messages[known:], {**payload, "seconds": watch.seconds()}, cost)
-                known = len(messages)
-                _check_cost(runtime.spec, journal)
+                journal.request_ended(run.all_messages()[known:])
+                known = len(run.all_messages())
         assert run.result is not None
         output = run.result.output
     return {"text": output} if isinstance(output, str) else output
@@ -159,14 +153,11 @@ def _prompt(value: Any) -> str:
 def _limits(spec: AgentSpec) -> UsageLimits:
     limits = spec.limits
     return UsageLimits(
-        request_limit=limits.requests, tool_calls_limit=limits.tool_calls, total_tokens_limit=limits.tokens
+        request_limit=limits.requests,
+        tool_calls_limit=limits.tool_calls,
+        total_tokens_limit=limits.tokens,
+        cost_limit=None if limits.cost_usd is None else Decimal(str(limits.cost_usd)),
     )
-
-
-def _check_cost(spec: AgentSpec, journal: RunJournal) -> None:
-    limit = spec.limits.cost_usd
-    if limit is not None and Decimal(journal.usage["cost_usd"]) > Decimal(str(limit)):
-        raise PermanentError("limit_reached", f"the run reached its limit of {limit:g} cost_usd")
 
 
 def _time_left(task: Task, started: Started) -> tuple[float | None, TaskError]:
@@ -180,9 +171,8 @@ def _time_left(task: Task, started: Started) -> tuple[float | None, TaskError]:
         left = (task.deadline - now).total_seconds()
         limits.append((left, TaskError("deadline_exceeded", "the task's deadline passed while it ran")))
     if (wall_clock := _spec(started).limits.wall_clock) is not None:
-        spent = (now - task.started_at).total_seconds() if task.started_at else 0.0
         error = TaskError("limit_reached", f"the run reached its limit of {wall_clock:g} s wall_clock")
-        limits.append((wall_clock - spent, error))
+        limits.append((wall_clock - task.ran_seconds, error))
     if not limits:
         return None, TaskError("timed_out", "")
     seconds, error = min(limits, key=lambda limit: limit[0])
@@ -197,6 +187,7 @@ def _task_error(error: Exception) -> TaskError:
 
 def _failed(started: Started, journal: RunJournal, error: TaskError) -> Settlement:
     task = started.task
+    journal.request_failed(error.message)
     if not error.retryable or task.attempt > task.max_retries:
         return transitions.fail(journal.run, error)
     return transitions.retry_later(journal.run, error, retry_delay(_spec(started), task.attempt, error.retry_after))

@@ -11,17 +11,16 @@ import contextlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import structlog
 from pydantic_ai import Agent, StructuredDict
-from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.toolsets import CombinedToolset
 
 from apps.agents.config.references import resolver
 from apps.agents.config.spec import AgentSpec
+from apps.agents.llms import chain
 from apps.agents.llms import chain
 from apps.agents.registry import BuildContext, tool_types
 from apps.execution.toolset import Deps, JournaledToolset

@@ -12,11 +12,13 @@ offered, anything else is the process on it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
 import time
 import uuid
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -126,7 +128,11 @@ class Cluster(QCluster):  # type: ignore[misc]
 def main() -> int:
     """Runs the cluster until SIGTERM or SIGINT; a second signal stops at once. The exit code."""
     _ensure_schedules()
+    for module in settings.HECTOR_QUEUE_HANDLERS.values():
+        import_module(module)  # before the fork: the processes share the memory, and a replacement is ready at once
     connections.close_all()  # nothing open crosses the fork
+    gc.collect()
+    gc.freeze()
     cluster = Cluster()
     cluster.start()
     while cluster.sentinel.is_alive() and not _stop.is_set():

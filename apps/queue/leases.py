@@ -69,13 +69,10 @@ def promote_due() -> int:
 
 def seconds_to_next_due() -> float | None:
     """How long until the next scheduled entry is due, by the database's clock; None if there is none."""
-    elapsed = (
-        f"EXTRACT(EPOCH FROM run_at - {sql.now()})"
-        if sql.is_postgresql()
-        else "(JULIANDAY(run_at) - JULIANDAY('NOW')) * 86400.0"
+    rows = sql.fetch(
+        f"SELECT {sql.seconds_since('run_at')} FROM queue_queueentry WHERE state = 'scheduled' ORDER BY run_at LIMIT 1"
     )
-    rows = sql.fetch(f"SELECT {elapsed} FROM queue_queueentry WHERE state = 'scheduled' ORDER BY run_at LIMIT 1")
-    return max(0.0, float(rows[0][0])) if rows else None
+    return max(0.0, -float(rows[0][0])) if rows else None
 
 
 def finish(leases: Sequence[Lease]) -> set[int]:

@@ -32,6 +32,13 @@ def later(seconds: str = "%s") -> str:
     return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', {seconds} || ' seconds')"
 
 
+def seconds_since(instant: str) -> str:
+    """The SQL of the seconds from an instant until now; negative for one to come."""
+    if is_postgresql():
+        return f"EXTRACT(EPOCH FROM {now()} - {instant})::float8"
+    return f"((JULIANDAY('NOW') - JULIANDAY({instant})) * 86400.0)"
+
+
 def greatest(*terms: str) -> str:
     return f"{'GREATEST' if is_postgresql() else 'MAX'}({', '.join(terms)})"
 

@@ -228,6 +228,7 @@ def _write_ended(changes: Sequence[Change]) -> None:
         f"UPDATE tasks_task SET status = %s, output = {json}, error = {json}, usage = COALESCE(%s{usage_cast}, usage),"
         f" attempt = %s, next_attempt_at = {sql.later()},"
         f" finished_at = CASE WHEN %s THEN {sql.now()} END, worker = '', attempt_started_at = NULL,"
+        f" ran_seconds = ran_seconds + COALESCE({sql.seconds_since('attempt_started_at')}, 0),"
         f" last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s WHERE id = %s",
         rows,
     )

@@ -59,6 +59,7 @@ class Task(models.Model):
     epoch = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=300, default="")  # who runs the current attempt: host:pid
     attempt_started_at = models.DateTimeField(null=True)
+    ran_seconds = models.FloatField(default=0)  # what ended attempts took together
 
     last_seq = models.PositiveIntegerField(default=0)
     last_checkpoint = models.PositiveIntegerField(default=0)
