@@ -1,3 +1,4 @@
-"""Hector: AI agents' work as durable tasks. Settings, addresses and the command line."""
+"""The Django site: settings, addresses, the web server and the `hector` command line."""
 
 __version__ = "0.1.0"
+VERSION = f"v{__version__}"

@@ -31,7 +31,7 @@ def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
     if parts.scheme in ("sqlite", "sqlite3"):
         return _sqlite(parts.netloc + parts.path)
     if parts.scheme in ("postgres", "postgresql"):
-        options: dict[str, Any] = dict(parse_qsl(parts.query))
+        options: dict[str, Any] = {"connect_timeout": "5"} | dict(parse_qsl(parts.query))
         name = unquote(parts.path.lstrip("/"))
         if not name:
             raise BadSetting(f"the database URL {masked(url)} names no database: {FORMS}")
@@ -47,8 +47,10 @@ def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
             "OPTIONS": options,
         }
         if pool_size:
-            entry |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
-            options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+            # A short reconnect_timeout, after which the next request tries anew: the pool's own pause between tries
+            # doubles, and would outlast a long outage by as much again.
+            entry["CONN_MAX_AGE"] = 0
+            options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10, "reconnect_timeout": 5}
         return entry
     raise BadSetting(f"the database URL {masked(url)} is of an unknown kind: {FORMS}")
 

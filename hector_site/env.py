@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
@@ -34,6 +35,13 @@ def envstr(name: str, default: str = "") -> str:
     return os.environ.get(name, default)
 
 
+def envchoice(name: str, default: str, choices: Sequence[str]) -> str:
+    text = os.environ.get(name, "").lower() or default
+    if text not in choices:
+        raise BadSetting(f"{name} is {text!r}: write {', '.join(choices[:-1])} or {choices[-1]}")
+    return text
+
+
 def envbool(name: str, default: bool) -> bool:
     text = os.environ.get(name, "")
     if not text:
@@ -44,7 +52,7 @@ def envbool(name: str, default: bool) -> bool:
         raise BadSetting(f"{name} is {text!r}: write true or false") from None
 
 
-def envint(name: str, default: int, *, least: int | None = None) -> int:
+def envint(name: str, default: int, *, least: int | None = None, most: int | None = None) -> int:
     text = os.environ.get(name, "")
     if not text:
         return default
@@ -54,6 +62,8 @@ def envint(name: str, default: int, *, least: int | None = None) -> int:
         raise BadSetting(f"{name} is {text!r}: write a whole number") from None
     if least is not None and value < least:
         raise BadSetting(f"{name} is {value}: the least is {least}")
+    if most is not None and value > most:
+        raise BadSetting(f"{name} is {value}: the most is {most}")
     return value
 
 

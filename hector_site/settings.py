@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
 from django.urls import reverse_lazy
 
 from hector_site import database
-from hector_site.env import envbool, envduration, envint, envlist, envsecret, envstr
+from hector_site.env import envbool, envchoice, envduration, envint, envlist, envsecret, envstr
 from hector_site.home import generated_secret, home
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -24,10 +25,20 @@ DEBUG = False
 ALLOWED_HOSTS = envlist("HECTOR_ALLOWED_HOSTS", "*")
 CSRF_TRUSTED_ORIGINS = envlist("HECTOR_CSRF_TRUSTED_ORIGINS")
 
+# --- Logging --------------------------------------------------------------------------------------------------------
+LOGGING_CONFIG = "hector_site.logs.configure"
+LOGGING = {
+    "level": envchoice("HECTOR_LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical")),
+    "format": envchoice("HECTOR_LOG_FORMAT", envstr("LOG_FORMAT").lower() or "auto", ("auto", "json", "human")),
+    "file": envstr("HECTOR_LOG_FILE"),
+}
+
 # --- Database -------------------------------------------------------------------------------------------------------
 HECTOR_DATABASE = envsecret("HECTOR_DATABASE") or f"sqlite://{home()}/hector.db"
-# A web process serves many threads and shares a pool; a worker holds one connection per process.
-DATABASES = {"default": database.from_url(HECTOR_DATABASE, pool_size=envint("HECTOR_DATABASE_POOL", 0, least=0))}
+# A web process serves many threads, which share a pool; any other process holds one connection per thread.
+HECTOR_ROLE = envstr("HECTOR_ROLE")  # the command that runs; `hector` sets it
+_pool_size = envint("HECTOR_DATABASE_POOL", 16, least=2) if HECTOR_ROLE == "web" else 0
+DATABASES = {"default": database.from_url(HECTOR_DATABASE, pool_size=_pool_size)}
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TENANT_MODEL = "tenancy.App"
@@ -35,6 +46,7 @@ TENANT_LIMIT_SET_CALLS = True
 
 # --- Apps -----------------------------------------------------------------------------------------------------------
 SHARED_APPS = [
+    "apps.tenancy",  # before django_tenants, whose `migrate` it replaces
     "django_tenants",
     "apps.console",  # before unfold, whose templates it extends
     "unfold",
@@ -50,7 +62,6 @@ SHARED_APPS = [
     "drf_spectacular_sidecar",
     "django_q",
     "apps.accounts",
-    "apps.tenancy",
     "apps.queue",
     "apps.ops",
     "apps.execution",
@@ -59,6 +70,10 @@ TENANT_APPS = ["apps.agents", "apps.tasks"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 MIDDLEWARE = [
+    "apps.ops.middleware.RequestContext",  # first: whatever follows is logged with its request
+    "apps.ops.middleware.RefuseWhileDraining",
+    "apps.ops.middleware.BodyLimit",
+    "apps.ops.middleware.ContentSecurityPolicy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -86,7 +101,7 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = home() / "static"
+WHITENOISE_USE_FINDERS = True  # served from the packages themselves: nothing to collect, nothing to go stale
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- People and security --------------------------------------------------------------------------------------------
@@ -140,6 +155,16 @@ HECTOR_ENV_ALLOW = envlist("HECTOR_ENV_ALLOW", "OPENAI_API_KEY,ANTHROPIC_API_KEY
 HECTOR_FUNCTION_ALLOW = envlist("HECTOR_FUNCTION_ALLOW", "hector_demo")  # packages that handlers may come from
 HECTOR_HTTP_ALLOW = envlist("HECTOR_HTTP_ALLOW")  # hosts or networks that tools may reach though they are private
 HECTOR_WORK_DIR = home() / "apps"
+
+# --- Web ------------------------------------------------------------------------------------------------------------
+HECTOR_HOST = envstr("HECTOR_HOST") or "127.0.0.1"
+# Kubernetes sets HECTOR_PORT=tcp://… where a service is called hector; that is no port of ours.
+HECTOR_PORT = 8080 if envstr("HECTOR_PORT").startswith("tcp://") else envint("HECTOR_PORT", 8080, least=1, most=65535)
+HECTOR_LISTENER = envint("HECTOR_LISTENER", -1)  # a listening socket that the supervisor handed over; -1: none
+HECTOR_WEB_PROCESSES = envint("HECTOR_WEB_PROCESSES", min(2, os.cpu_count() or 1), least=1)
+HECTOR_WEB_THREADS = envint("HECTOR_WEB_THREADS", 32, least=1)
+HECTOR_CONFIG = envstr("HECTOR_CONFIG")  # the document that `hector serve` applies to the default App
+HECTOR_WATCH = envbool("HECTOR_WATCH", False)
 
 # --- API ------------------------------------------------------------------------------------------------------------
 HECTOR_MAX_BODY = envint("HECTOR_MAX_BODY", 1024 * 1024, least=1024)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("apps.ops.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "apps.ops.errors.bad_request"
+handler403 = "apps.ops.errors.permission_denied"
+handler404 = "apps.ops.errors.page_not_found"
+handler500 = "apps.ops.errors.server_error"

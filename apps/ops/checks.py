@@ -1,0 +1,35 @@
+"""Settings that are valid one by one and make no sense together; each is one sentence that says what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, register, run_checks
+
+from hector_site.env import BadSetting
+
+TAG = "hector"
+LEAST_STALE_THRESHOLD = 1.0  # seconds; a host reports four times within the threshold
+
+
+@register(TAG)
+def contradictions(**_: Any) -> list[Error]:
+    initial, longest = settings.HECTOR_QUEUE_INITIAL_DELAY, settings.HECTOR_QUEUE_MAX_DELAY
+    stale = settings.HECTOR_QUEUE_STALE_THRESHOLD
+    faults = {
+        "E001": initial > longest
+        and f"HECTOR_QUEUE_INITIAL_DELAY is {initial:g}s and HECTOR_QUEUE_MAX_DELAY only {longest:g}s: the first wait "
+        "cannot be longer than the longest",
+        "E002": stale < LEAST_STALE_THRESHOLD
+        and f"HECTOR_QUEUE_STALE_THRESHOLD is {stale:g}s: the least is {LEAST_STALE_THRESHOLD:g}s, or healthy hosts "
+        "would lose their tasks to others",
+        "E003": settings.HECTOR_GRACE <= 0 and "HECTOR_GRACE is 0s: say how long a stop may take, such as 30s",
+    }
+    return [Error(fault, id=f"{TAG}.{number}") for number, fault in faults.items() if fault]
+
+
+def refuse_contradictions() -> None:
+    """Raises BadSetting with the first fault."""
+    for message in run_checks(tags=[TAG]):
+        raise BadSetting(str(message.msg))

@@ -1,0 +1,109 @@
+"""The web server: gunicorn with threads (gthread), and how it stops.
+
+One request holds one thread. On SIGTERM a worker process refuses new requests (`hector_site.drain`) but still answers
+them, `/health` included, until the ones in flight are done; gunicorn's master kills what outlives the grace time.
+SIGUSR1 begins the same refusal without the end: `hector serve` sends it first, so that `/health` says "draining" for
+as long as the workers drain.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
+
+from hector_site import drain
+from hector_site.env import BadSetting
+
+BACKLOG = 1024
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises BadSetting where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise BadSetting(f"cannot listen on {host} port {port}: {reason}; choose with --host and --port") from None
+
+
+def run(listener: int) -> int:
+    """Serves the socket of that file descriptor until SIGTERM. The exit code."""
+    try:
+        WebServer(listener).run()
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+    return 0
+
+
+class WebServer(BaseApplication):  # type: ignore[misc]
+    def __init__(self, listener: int) -> None:
+        self.listener = listener
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in {
+            "bind": f"fd://{self.listener}",
+            "workers": settings.HECTOR_WEB_PROCESSES,
+            "worker_class": WebWorker,
+            "threads": settings.HECTOR_WEB_THREADS,
+            "timeout": 60,  # seconds a worker's main loop may stand still; requests may take longer
+            "graceful_timeout": max(1, round(settings.HECTOR_GRACE)),
+            "keepalive": 15,
+            "preload_app": True,  # imported once, shared by the worker processes
+            "logger_class": QuietLogger,
+            "control_socket_disable": True,
+            "proc_name": "hector-web",
+        }.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Callable[..., Any]:
+        """The WSGI application, with every view imported and nothing open that must not cross the fork."""
+        from django.core.wsgi import get_wsgi_application
+        from django.db import connections
+        from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQLWrapper
+        from django.urls import get_resolver
+
+        application = get_wsgi_application()
+        _ = get_resolver().url_patterns
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            if isinstance(connection, PostgreSQLWrapper):
+                connection.close_pool()
+        return application
+
+
+class WebWorker(ThreadWorker):  # type: ignore[misc]
+    leaving = False
+
+    def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
+        drain.begin()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        drain.begin()
+        self.leaving = True
+        self.method_queue.defer(lambda: None)  # wakes the loop
+
+    def notify(self) -> None:
+        """Called in each turn of the loop: leaves once no request is in flight."""
+        super().notify()
+        idle = self.nr_conns <= len(self.keepalived_conns) + len(self.pending_conns)
+        if self.leaving and idle and self.alive:
+            super().handle_exit(0, None)
+
+
+class QuietLogger(Logger):  # type: ignore[misc]
+    """gunicorn's log through ours; the access log is written by `apps.ops.middleware`."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.error_log.propagate = True
