@@ -111,11 +111,11 @@ def _take_options(name: str, command: Command, arguments: list[str]) -> tuple[di
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    from django.conf import settings
+    import django
     from django.core.management import ManagementUtility, get_commands
 
     try:
-        settings.INSTALLED_APPS  # noqa: B018 (reads the settings now, so that a bad one is told as such)
+        django.setup()
     except OSError as error:
         raise BadSetting(f"HECTOR_HOME cannot be used: {error.strerror}: {error.filename}") from None
     if name not in get_commands() and name != "help":
