@@ -5,9 +5,9 @@ Registering is cheap: Pydantic AI and the MCP client are imported with the first
 
 from __future__ import annotations
 
-from apps.agents.tools import function
+from apps.agents.tools import command, function
 
 
 def register() -> None:
-    for tool_type in (function,):
+    for tool_type in (command, function):
         tool_type.register()

@@ -15,11 +15,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 from referencing import Registry
 
-_PLACEHOLDER: Final = re.compile(r"\{(\{?)([A-Za-z_]\w*)\}(\}?)")
+from apps.agents.tools.outcomes import Refused
 
-
-class Refused(ValueError):
-    """The call is not made; the text tells the model what to change."""
+_PLACEHOLDER: Final = re.compile(r"(?<!\$)\{(\{?)([A-Za-z_]\w*)\}(\}?)")
 
 
 class Parameters:
@@ -52,7 +50,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Template:
-    """Text with `{name}` placeholders; `{{name}}` stands for the text `{name}`.
+    """Text with `{name}` placeholders; `{{name}}` stands for the text `{name}`, and `${name}` is text.
 
     Values are filled in once: a value that looks like a placeholder or a reference stays what it is.
     """

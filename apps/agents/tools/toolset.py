@@ -15,11 +15,8 @@ from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 from pydantic_core import SchemaValidator, core_schema
 
 from apps.agents import registry
-from apps.agents.tools.parameters import Parameters, Refused
-
-
-class CallFailed(Exception):
-    """The call was made and failed for good; the model reads the text and goes on without."""
+from apps.agents.tools.outcomes import CallFailed, Refused
+from apps.agents.tools.parameters import Parameters
 
 
 class OneTool(AbstractToolset[Any]):
