@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connection
 from structlog.contextvars import bound_contextvars
 
 from apps.tenancy import lifecycle
+from apps.tenancy.connection import connection, in_schema
 from apps.tenancy.models import App
 
 
@@ -18,12 +18,8 @@ def in_app(app: App | str) -> Iterator[App]:
 
     Raises AppNotFound, and SwitchInTransaction where it would leave another App in the middle of a transaction.
     """
-    before, before_public = connection.tenant, connection.include_public_schema
     if isinstance(app, str):
-        app = before if isinstance(before, App) and before.name == app else lifecycle.get(app)
-    connection.set_tenant(app)
-    try:
-        with bound_contextvars(app=app.name):
-            yield app
-    finally:
-        connection.set_tenant(before, before_public)
+        current = connection.tenant
+        app = current if isinstance(current, App) and current.name == app else lifecycle.get(app)
+    with in_schema(app), bound_contextvars(app=app.name):
+        yield app

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 
+from apps.tenancy.connection import PUBLIC, connection, in_schema
 from apps.tenancy.errors import AppExists, AppNotFound, AppProtected, BadAppName
 from apps.tenancy.migrate import Plan, migrate_app, migrate_shared
 from apps.tenancy.models import DEFAULT_APP, SLUG, App
@@ -70,9 +71,9 @@ def delete(app: App, *, by: str) -> None:
 
 
 def _remove(app: App) -> None:
-    _remove_rows_of(app)
-    connection.schemas.drop(app.schema_name)
-    with transaction.atomic():
+    with in_schema(PUBLIC):
+        _remove_rows_of(app)
+        connection.schemas.drop(app.schema_name)
         App.objects.filter(pk=app.pk).delete()
 
 
@@ -94,7 +95,7 @@ def migrate_all(*, verbosity: int = 0) -> None:
     if _is_current(plan):
         return
     with connection.schemas.lock():
-        if not plan.is_applied("public"):
+        if not plan.is_applied(PUBLIC):
             migrate_shared(verbosity=verbosity)
         if not App.objects.filter(name=DEFAULT_APP).exists():
             create(DEFAULT_APP, by="")
@@ -108,7 +109,7 @@ def migrate_all(*, verbosity: int = 0) -> None:
 
 
 def _is_current(plan: Plan) -> bool:
-    if not plan.is_applied("public"):
+    if not plan.is_applied(PUBLIC):
         return False
     found = list(App.objects.all())
     return any(app.name == DEFAULT_APP for app in found) and all(

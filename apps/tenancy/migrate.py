@@ -9,12 +9,11 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.commands import migrate as django_migrate
-from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from apps.tenancy.backends.common import PUBLIC
+from apps.tenancy.connection import PUBLIC, connection, in_schema
 
 
 class Plan:
@@ -30,27 +29,21 @@ class Plan:
 
     def is_applied(self, schema: str) -> bool:
         wanted = self.shared if schema == PUBLIC else self.app
-        connection.set_schema(schema, include_public=False)
-        try:
+        with in_schema(schema, include_public=False):
             return wanted <= MigrationRecorder(connection).applied_migrations().keys()
-        finally:
-            connection.set_schema_to_public()
 
 
 def migrate_shared(*, verbosity: int = 0) -> None:
     """Runs Django's own `migrate` in the shared schema."""
-    connection.set_schema_to_public()
-    call_command(django_migrate.Command(), verbosity=verbosity, interactive=False)
+    with in_schema(PUBLIC):
+        call_command(django_migrate.Command(), verbosity=verbosity, interactive=False)
 
 
 def migrate_app(schema: str) -> None:
     """Applies what is missing in an App's schema. The shared one is hidden meanwhile, so that it cannot be touched."""
-    connection.set_schema(schema, include_public=False)
-    try:
+    with in_schema(schema, include_public=False):
         executor = MigrationExecutor(connection)
         executor.migrate(_app_leaves(executor.loader))
-    finally:
-        connection.set_schema_to_public()
 
 
 def _app_leaves(loader: MigrationLoader) -> list[tuple[str, str]]:

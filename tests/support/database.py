@@ -51,7 +51,7 @@ def rolled_back() -> Iterator[None]:
     with atomic:
         try:
             yield
-            if not connection.needs_rollback:
+            if not connection.needs_rollback and connection.is_usable():
                 connection.check_constraints()
         finally:
             transaction.set_rollback(True)

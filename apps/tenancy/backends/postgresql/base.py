@@ -15,6 +15,8 @@ from apps.tenancy.backends.postgresql.schemas import PostgresSchemas
 
 
 class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # django-tenants is untyped
+    connection: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.schemas = PostgresSchemas(self)

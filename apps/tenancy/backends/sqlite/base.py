@@ -14,8 +14,6 @@ What it promises, and where it ends:
 
 from __future__ import annotations
 
-import sqlite3
-from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,18 +22,9 @@ from django.db.backends.sqlite3 import base
 
 from apps.tenancy.backends.common import PUBLIC, NamedTenant, Tenant, checked, forget_at_fork, refuse_switch
 from apps.tenancy.backends.sqlite import files
+from apps.tenancy.backends.sqlite.idle import Key, RawConnection, idle
 from apps.tenancy.backends.sqlite.introspection import DatabaseIntrospection
 from apps.tenancy.errors import SchemaMissing
-
-# How many connections a DatabaseWrapper (there is one per thread) keeps open beside the one in use. Each costs four
-# file handles, so 32 threads stay below 700, with however many Apps.
-PARKED = 4
-
-
-class RawConnection(sqlite3.Connection):
-    """A connection that remembers which file it has opened."""
-
-    identity: tuple[int, int] | None = None
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -47,7 +36,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.schema_name = PUBLIC
         self.include_public_schema = True
         self.schemas = files.FileSchemas(self)
-        self._parked: OrderedDict[tuple[str, bool], RawConnection] = OrderedDict()
         forget_at_fork(self)
 
     # --- django-tenants' interface ---------------------------------------------------------------------------------
@@ -60,7 +48,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.validate_thread_sharing()
             self._park()
             self.schema_name, self.include_public_schema = schema, include_public
-            self.connection = self._parked.pop((schema, include_public), None)
+            self.connection = idle.take(self._key())
         self.tenant = tenant
         self._drop_stale()
 
@@ -94,42 +82,34 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return raw
 
     def close(self) -> None:
-        """Closes the connection in use and the parked ones."""
+        """Closes the connection in use, and the idle ones of the same database."""
         super().close()
-        self._close_parked(keep=0)
+        idle.close(self.settings_dict["NAME"])
 
     def leave(self, schema: str) -> None:
-        """Closes what this wrapper has open of an App's file."""
-        for include_public in (True, False):
-            raw = self._parked.pop((schema, include_public), None)
-            if raw is not None:
-                raw.close()
+        """Closes what this wrapper, or nobody, uses of an App's file."""
+        idle.close(self.settings_dict["NAME"], schema)
         if self.schema_name == schema:
             refuse_switch(self, PUBLIC)
             super().close()
 
     def forget(self) -> list[RawConnection]:
-        """Drops all connections without closing them (`apps.tenancy.backends.common`)."""
-        raws = [*self._parked.values(), *([self.connection] if self.connection is not None else [])]
-        self._parked.clear()
-        self.connection = None
-        return raws
+        """In a forked child: lets go of the connection without closing it (`apps.tenancy.backends.common`)."""
+        raw, self.connection = self.connection, None
+        return [] if raw is None else [raw]
+
+    def _key(self) -> Key:
+        return Key(self.settings_dict["NAME"], self.schema_name, self.include_public_schema)
 
     def _park(self) -> None:
-        """Sets the connection in use aside, unless its state is not that of a new one."""
+        """Gives the connection in use to whoever needs it next, unless its state is not that of a new one."""
         if self.connection is None:
             return
         if self.get_autocommit():
-            self._parked[self.schema_name, self.include_public_schema] = self.connection
-            self._close_parked(keep=PARKED)
+            idle.put(self._key(), self.connection)
             self.connection = None
         else:
             super().close()
-
-    def _close_parked(self, *, keep: int) -> None:
-        while len(self._parked) > keep:
-            _, oldest = self._parked.popitem(last=False)
-            oldest.close()
 
     def _drop_stale(self) -> None:
         """Closes the connection if its file was deleted, or deleted and made again, since it was opened."""

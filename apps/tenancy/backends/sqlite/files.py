@@ -1,4 +1,4 @@
-"""The database files of an installation on SQLite: `dir/hector.db`, and `dir/hector.apps/<schema>.db` per App."""
+"""The database files of an installation on SQLite: `dir/hector.db`, and `dir/hector.db.apps/<schema>.db` per App."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from apps.tenancy.errors import SchemaExists
 def path_of(shared: str, schema: str) -> Path:
     """The file that holds a schema of the installation whose shared file is `shared`."""
     path = Path(shared)
-    return path if checked(schema) == PUBLIC else path.with_suffix(".apps") / f"{schema}.db"
+    return path if checked(schema) == PUBLIC else path.with_name(f"{path.name}.apps") / f"{schema}.db"
 
 
 def create(path: Path) -> None:
@@ -86,7 +86,7 @@ class FileSchemas:
             return
         shared = Path(self._connection.settings_dict["NAME"])
         shared.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with shared.with_suffix(".lock").open("a") as file:
+        with shared.with_name(f"{shared.name}.lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             self._locked = True
             try:

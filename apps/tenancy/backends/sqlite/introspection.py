@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError
 from django.db.backends.sqlite3 import introspection
 
+if TYPE_CHECKING:
+    from apps.tenancy.backends.sqlite.base import DatabaseWrapper
+
 
 class DatabaseIntrospection(introspection.DatabaseIntrospection):
     """`PRAGMA table_info(name)` and its like fall through to the attached shared file; here they do not."""
+
+    connection: DatabaseWrapper
 
     def _refuse_shared(self, cursor: Any, table_name: str) -> None:
         cursor.execute("SELECT 1 FROM main.sqlite_master WHERE type IN ('table', 'view') AND name = %s", [table_name])

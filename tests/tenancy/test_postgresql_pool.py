@@ -1,0 +1,47 @@
+"""A pool's connection belongs to one App after the other, and never takes the former one's schema along."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import environment
+from tests.support.installation import Installation
+
+pytestmark = pytest.mark.skipif(environment.SERVER is None, reason="SQLite has no pool")
+
+TURNS = """
+import threading
+from collections import defaultdict
+from django.db import connection
+from apps.agents.models import Revision
+from apps.tenancy import lifecycle
+from apps.tenancy.context import in_app
+
+lifecycle.create("acme", by="tests")
+connection.close()
+visited, wrong = defaultdict(set), []
+
+def visit(name, turn):
+    with in_app(name):
+        before = set(Revision.objects.values_list("author", flat=True))
+        wrong.extend(before - {name})
+        Revision.objects.create(number=turn, document={}, author=name)
+        visited[connection.connection.info.backend_pid].add(name)
+        connection.close()  # inside: it goes back to the pool with the App's search_path
+
+for turn, name in enumerate(["acme", "default", "default", "acme", "acme", "default"]):
+    thread = threading.Thread(target=visit, args=(name, turn))
+    thread.start()
+    thread.join()
+assert {"acme", "default"} in visited.values(), "no connection was in both Apps"
+assert not wrong, wrong
+try:
+    Revision.objects.exists()
+except Exception as error:
+    print(type(error).__name__)  # there is no such table outside of the Apps
+"""
+
+
+def test_a_connection_handed_to_another_thread_is_in_that_threads_app(installation: Installation) -> None:
+    output = installation.python(TURNS, HECTOR_ROLE="web", HECTOR_DATABASE_POOL="2")
+    assert output.splitlines()[-1] == "ProgrammingError"
