@@ -94,7 +94,7 @@ def _worst_hope(failures: list[Failure]) -> Failure:
 
 
 def _limit_message(text: str) -> str:
-    match = re.search(r"`?(\w+_limit)`? of ([\d.]+)", text)
+    match = re.search(r"(\w+_limit)`? of (\d+(?:\.\d+)?)", text)
     if match is None:
         return "the run reached a limit"
     return f"the run reached its limit of {match[2]} {_LIMITS.get(match[1], match[1].removesuffix('_limit'))}"

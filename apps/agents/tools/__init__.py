@@ -5,9 +5,9 @@ Registering is cheap: Pydantic AI and the MCP client are imported with the first
 
 from __future__ import annotations
 
-from apps.agents.tools import command, function
+from apps.agents.tools import command, function, http
 
 
 def register() -> None:
-    for tool_type in (command, function):
+    for tool_type in (command, function, http):
         tool_type.register()

@@ -15,24 +15,21 @@ the model reads, with the output of both streams.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from apps.agents import registry
-from apps.agents.tools import processes
-from apps.agents.tools.outcomes import CallFailed, Refused
+from apps.agents.tools import processes, programs
+from apps.agents.tools.outcomes import Refused
 from apps.agents.tools.parameters import Parameters, Template
 
 if TYPE_CHECKING:
     from pydantic_ai.toolsets import AbstractToolset
 
-PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MEGABYTE: Final = 1024 * 1024
 _REFERENCE: Final = re.compile(r"\$\{(secret|env):")
 _TERMINAL: Final = Parameters(
@@ -52,21 +49,13 @@ class CommandSpec(registry.ToolSpec):
     command: list[str] | None = None
     parameters: dict[str, dict[str, Any]] = {}
     allowed_commands: list[str] = []
-    env: dict[str, str] = {}
+    env: programs.Variables = {}
     limits: CommandLimits = CommandLimits()
 
     @field_validator("command", mode="before")
     @classmethod
     def _words(cls, command: object) -> object:
         return shlex.split(command) if isinstance(command, str) else command
-
-    @field_validator("env")
-    @classmethod
-    def _names(cls, env: dict[str, str]) -> dict[str, str]:
-        for name in env:
-            if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-                raise ValueError(f"{name!r} cannot be the name of a variable")
-        return env
 
     @model_validator(mode="after")
     def _is_one_form(self) -> Self:
@@ -110,7 +99,7 @@ class Command:
         )
 
     async def run(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        env = self._environment()
+        env = programs.environment(self._spec.env, self._context)
         if self._templates:
             argv = self._fixed(arguments, env["PATH"])
         else:
@@ -118,13 +107,9 @@ class Command:
         ended = await processes.run(argv, cwd=self._context.workdir, env=env, limits=self._limits)
         return {"exit_code": ended.exit_code, "output": ended.output}
 
-    def _environment(self) -> dict[str, str]:
-        own = {name: self._context.resolve(value) for name, value in self._spec.env.items()}
-        return {"PATH": PATH, "HOME": str(self._context.workdir), "LANG": "C.UTF-8"} | own
-
     def _fixed(self, arguments: dict[str, Any], path: str) -> list[str]:
         program = self._templates[0].fill({})
-        argv = [self._by_path(program) if "/" in program else _found(program, path)]
+        argv = [programs.locate(program, self._context, path)]
         for template in self._templates[1:]:
             item = template.fill(arguments)
             if (
@@ -137,14 +122,6 @@ class Command:
             argv.append(item)
         return argv
 
-    def _by_path(self, program: str) -> str:
-        """A relative program is the App's own and may not be a link out of its directory."""
-        path = self._context.workdir / program
-        inside = path.resolve().is_relative_to(self._context.workdir.resolve())
-        if not (inside or program.startswith("/")) or not path.is_file() or not os.access(path, os.X_OK):
-            raise _not_there(program)
-        return _place(path)
-
     def _chosen_by_the_model(self, line: str, path: str) -> list[str]:
         try:
             words = shlex.split(line)
@@ -152,33 +129,15 @@ class Command:
             raise Refused(f"the command line cannot be split into words: {error}") from error
         if not words:
             raise Refused("the command line is empty")
-        allowed = {_place(found) for name in self._spec.allowed_commands if (found := shutil.which(name, path=path))}
+        allowed = {
+            programs.place(found) for name in self._spec.allowed_commands if (found := shutil.which(name, path=path))
+        }
         program = words[0]
         relative = "/" in program and not program.startswith("/")
         found = None if relative else shutil.which(program, path=path)
-        if found is None or _place(found) not in allowed:
+        if found is None or programs.place(found) not in allowed:
             raise Refused(f"{program} is not allowed here; allowed are: {', '.join(self._spec.allowed_commands)}")
-        return [_place(found), *words[1:]]
-
-
-def _place(program: str | Path) -> str:
-    """Where a program lies: links in its directory are followed, the last one is not.
-
-    On systems where one binary is many programs (BusyBox), a name's target says nothing about what it does.
-    """
-    path = Path(program)
-    return str(path.parent.resolve() / path.name)
-
-
-def _found(program: str, path: str) -> str:
-    found = shutil.which(program, path=path)
-    if found is None:
-        raise _not_there(program)
-    return found
-
-
-def _not_there(program: str) -> CallFailed:
-    return CallFailed(f"{program} is not there or cannot be run")
+        return [programs.place(found), *words[1:]]
 
 
 def build(name: str, spec: CommandSpec, context: registry.BuildContext) -> AbstractToolset[Any]:
