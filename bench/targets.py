@@ -1,0 +1,121 @@
+"""What is measured, and what each measurement has to reach.
+
+A figure names the function that measures it, once, inside an installation (`bench.figures`); the function returns
+one number per metric. This module imports nothing of Hector, so that the parent process needs no settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+ENGINES = (POSTGRESQL, SQLITE)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound for a metric's median. With `of`, it is a share of the same metric of that figure."""
+
+    least: float | None = None
+    most: float | None = None
+    of: str = ""
+
+    def met(self, value: float, base: float = 1.0) -> bool:
+        return (self.least is None or value >= self.least * base) and (self.most is None or value <= self.most * base)
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str
+    title: str
+    measure: str  # module:function
+    metrics: Mapping[str, str]  # each with its unit
+    targets: Mapping[str, Mapping[str, Target]] = field(default_factory=dict)  # by engine, then metric
+    engines: tuple[str, ...] = ENGINES
+    on_request: bool = False  # only measured when it is named
+
+    def target(self, engine: str, metric: str) -> Target | None:
+        return self.targets.get(engine, {}).get(metric)
+
+
+_RATE = {"per_second": "/s"}
+_NEARLY_AS_FAST = {POSTGRESQL: {"per_second": Target(least=0.9, of="queue")}}
+_PICK_UP = {"p50": "ms", "p95": "ms", "p50_from_commit": "ms", "p95_from_commit": "ms"}
+_POST = {"per_second": "/s", "p50": "ms", "p99": "ms"}
+
+FIGURES = (
+    Figure(
+        "queue",
+        "queue alone: claim, run a no-op, settle; 20,000 preloaded",
+        "bench.figures.queue:alone",
+        _RATE,
+        {POSTGRESQL: {"per_second": Target(least=10_000)}},
+    ),
+    Figure(
+        "queue-scheduled",
+        "the same while 500,000 entries are scheduled for later",
+        "bench.figures.queue:with_scheduled",
+        _RATE,
+        _NEARLY_AS_FAST,
+    ),
+    Figure(
+        "queue-ready",
+        "the same while 500,000 entries of lower priority are ready",
+        "bench.figures.queue:with_ready",
+        _RATE,
+        _NEARLY_AS_FAST,
+    ),
+    Figure(
+        "function-tasks",
+        "whole tasks of a function agent; 5,000 preloaded",
+        "bench.figures.tasks:of_function_agent",
+        _RATE,
+        {POSTGRESQL: {"per_second": Target(least=2_000)}, SQLITE: {"per_second": Target(least=1_000)}},
+    ),
+    Figure(
+        "llm-tasks",
+        "whole tasks of a scripted llm agent, one model turn; 1,500 preloaded",
+        "bench.figures.tasks:of_llm_agent",
+        _RATE,
+        {engine: {"per_second": Target(least=300)} for engine in ENGINES},
+    ),
+    Figure(
+        "pick-up",
+        "commit of a task to the start of its run, idle system",
+        "bench.figures.pick_up:measure",
+        _PICK_UP,
+        {POSTGRESQL: {"p50": Target(most=4), "p95": Target(most=10)}, SQLITE: {"p50": Target(most=20)}},
+    ),
+    Figure(
+        "waiting",
+        "500 tasks that wait 1 s each: first start to last end, memory of all worker processes",
+        "bench.figures.waiting:measure",
+        {"seconds": "s", "pss": "MB"},
+        {engine: {"seconds": Target(most=2.5), "pss": Target(most=450)} for engine in ENGINES},
+    ),
+    Figure(
+        "post",
+        "POST /tasks, 16 clients, whole path, claiming paused",
+        "bench.figures.post:measure",
+        _POST,
+        {engine: {"per_second": Target(least=300), "p99": Target(most=150)} for engine in ENGINES},
+    ),
+    Figure(
+        "serve",
+        "hector serve from start to healthy: nothing there yet, and again",
+        "bench.figures.serve:measure",
+        {"empty": "s", "existing": "s"},
+        {SQLITE: {"empty": Target(most=6), "existing": Target(most=3)}},
+        engines=(SQLITE,),
+    ),
+    Figure(
+        "make-test",
+        "make test, both engines, browser tests included",
+        "bench.figures.make_test:measure",
+        {"seconds": "s"},
+        {SQLITE: {"seconds": Target(most=360)}},
+        engines=(SQLITE,),
+        on_request=True,
+    ),
+)
