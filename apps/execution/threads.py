@@ -46,11 +46,12 @@ class _Call:
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Runs the callable in a thread and returns its result; on cancellation, stops it first."""
     call = _Call(function, args)
-    future = asyncio.get_running_loop().run_in_executor(_pool, call.run)
+    running = _pool.submit(call.run)
+    future = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        if not future.cancel():
+        if not running.cancel():
             while not future.done():
                 call.stop()
                 await asyncio.wait([future], timeout=1)

@@ -1,0 +1,94 @@
+"""Functions that the tests' agents and tools call."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from apps.agents.errors import PermanentError, RetryableError
+
+calls: Counter[str] = Counter()
+release = threading.Event()  # what `hold` waits for
+stopped = threading.Event()  # what `spin` sets when it is stopped
+
+
+def echo(value: dict[str, Any]) -> dict[str, Any]:
+    calls["echo"] += 1
+    return {"echo": value}
+
+
+async def echo_async(value: dict[str, Any]) -> dict[str, Any]:
+    return {"echo": value}
+
+
+def boom(value: dict[str, Any]) -> None:
+    calls["boom"] += 1
+    raise RuntimeError(f"boom number {calls['boom']}")
+
+
+def refuse(value: dict[str, Any]) -> None:
+    calls["refuse"] += 1
+    raise PermanentError("no_such_customer", "there is no such customer")
+
+
+def busy(value: dict[str, Any]) -> None:
+    calls["busy"] += 1
+    raise RetryableError("busy", "come back later", retry_after=0.3)
+
+
+def not_json(value: dict[str, Any]) -> object:
+    return object()
+
+
+def hold(value: dict[str, Any]) -> str:
+    calls["hold"] += 1
+    assert release.wait(30)
+    return "released"
+
+
+async def sleep_long(value: dict[str, Any]) -> None:
+    calls["sleep_long"] += 1
+    try:
+        await asyncio.sleep(60)
+    finally:
+        stopped.set()
+
+
+def spin(value: dict[str, Any]) -> None:
+    """Python code that never ends by itself."""
+    calls["spin"] += 1
+    try:
+        while True:
+            time.monotonic()
+    finally:
+        stopped.set()
+
+
+def look_up(order: str) -> str:
+    """Looks an order up."""
+    calls["look_up"] += 1
+    return f"order {order} was shipped"
+
+
+def charge(amount: int) -> str:
+    """Charges a card."""
+    calls["charge"] += 1
+    return f"charged {amount}"
+
+
+async def slow_charge(amount: int) -> str:
+    """Charges a card, slowly."""
+    calls["slow_charge"] += 1
+    await asyncio.sleep(60)
+    return f"charged {amount}"
+
+
+def flaky_charge(amount: int) -> str:
+    """Charges a card, at the second try."""
+    calls["flaky_charge"] += 1
+    if calls["flaky_charge"] == 1:
+        raise RetryableError("busy", "the bank is busy")
+    return f"charged {amount}"

@@ -1,0 +1,70 @@
+"""Running work in a test: a real shift in a thread of the test process, and waiting for what it does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import connection
+
+from apps.queue import shift
+from apps.tasks.models import FINAL, Task
+
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "") -> T:
+    """The first true value of the condition; an AssertionError if there is none in time."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or condition.__name__}"
+        pause.wait(0.01)
+    return value
+
+
+@contextmanager
+def working(*, slots: int = 8) -> Iterator[None]:
+    """A shift works meanwhile; it has drained when the block is left."""
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            shift.run(stop.is_set, slots=slots)
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work, name="shift")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(40)
+        assert not thread.is_alive(), "the shift does not stop"
+    assert not failed, failed
+
+
+def ended(task: Task) -> Task:
+    """The task, once it has ended."""
+
+    def look() -> bool:
+        task.refresh_from_db()
+        return task.status in FINAL
+
+    wait_for(look, what=f"{task.agent} ended (it is {task.status})")
+    return task
+
+
+def event_types(task: Task) -> list[str]:
+    return list(task.events.order_by("seq").values_list("type", flat=True))
+
+
+def payloads(task: Task, type: str) -> list[dict[str, Any]]:
+    return list(task.events.filter(type=type).order_by("seq").values_list("payload", flat=True))
