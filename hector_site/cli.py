@@ -7,6 +7,7 @@ one sentence on stderr and exit code 2.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ def _common_help() -> str:
 def _with_flags(text: str, given: dict[str, str]) -> str:
     """The complaint about a variable, naming the flag where a flag set it."""
     for variable, flag in given.items():
-        if text.startswith(f"{variable} "):
+        if re.match(rf"{variable}\b", text):
             return text.replace(variable, flag, 1)
     return text
 

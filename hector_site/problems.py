@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 `application/problem+json`, for whatever answers outside of Django REST framework."""
+"""Errors as RFC 9457 `application/problem+json`, for the API and for whatever answers outside of it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ CONTENT_TYPE = "application/problem+json"
 
 
 def problem(
-    status: int, detail: str = "", *, errors: Sequence[dict[str, str]] = (), headers: dict[str, str] | None = None
+    status: int,
+    detail: str = "",
+    *,
+    code: str = "",
+    errors: Sequence[dict[str, str]] = (),
+    headers: dict[str, str] | None = None,
 ) -> JsonResponse:
-    """An error answer; `errors` are `{"pointer", "detail"}` each."""
-    body: dict[str, object] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    if detail:
-        body["detail"] = detail
-    if errors:
-        body["errors"] = list(errors)
+    """An error answer; `errors` are `{"pointer", "detail"}` each, `code` tells apart what programs should."""
+    title = HTTPStatus(status).phrase
+    body = {
+        "type": f"urn:hector:problem:{code}" if code else "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail or f"{title}.",
+        "errors": list(errors),
+    }
     return JsonResponse(body, status=status, content_type=CONTENT_TYPE, headers=headers)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.urls import reverse_lazy
 
-from hector_site import database
+from hector_site import VERSION, database
 from hector_site.env import envbool, envchoice, envduration, envint, envlist, envsecret, envstr
 from hector_site.home import generated_secret, home
 
@@ -171,3 +171,27 @@ HECTOR_MAX_BODY = envint("HECTOR_MAX_BODY", 1024 * 1024, least=1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = HECTOR_MAX_BODY
 HECTOR_METRICS_PUBLIC = envbool("HECTOR_METRICS_PUBLIC", False)
 HECTOR_IDEMPOTENCY_PERIOD = timedelta(hours=24)
+HECTOR_WEB_STREAMS = envint("HECTOR_WEB_STREAMS", max(1, HECTOR_WEB_THREADS // 2), least=1)  # threads for long answers
+REST_FRAMEWORK = {
+    "DEFAULT_PARSER_CLASSES": ["apps.tenancy.http.body.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.tenancy.http.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Hector",
+    "VERSION": VERSION,
+    "DESCRIPTION": "Runs AI agents' work as durable tasks.",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/(admin/)?",
+    "ENUM_NAME_OVERRIDES": {"CheckpointKind": "apps.tasks.models.Checkpoint.Kind"},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.tenancy.http.openapi.add_problems",
+    ],
+}

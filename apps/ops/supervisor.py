@@ -151,6 +151,8 @@ class Supervisor:
             for child in group:
                 child.send(signal.SIGTERM)
             clean = self._await_end(group, deadline) and clean
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN)  # nothing is left to hurry
         log.info("stopped", clean=clean)
         return 0 if clean else 1
 

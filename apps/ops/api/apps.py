@@ -1,0 +1,125 @@
+"""`/admin/apps`: Apps, their tokens and their secrets."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.accounts import tokens
+from apps.agents.config.faults import ConfigInvalid
+from apps.agents.provision import create_app
+from apps.ops.api.config import refused
+from apps.ops.api.serializers import (
+    AppOut,
+    AppPatchBody,
+    NewAppBody,
+    NewAppOut,
+    SecretBody,
+    SecretOut,
+    TokenBody,
+    TokenOut,
+)
+from apps.tenancy import lifecycle, secrets
+from apps.tenancy.http.openapi import listed
+from apps.tenancy.http.pagination import BY_ID, Order, PageQuery, page
+from apps.tenancy.http.views import ApiView
+from apps.tenancy.models import App, Secret
+
+_BY_NAME = Order("name", str, newest_first=False)
+
+
+class Apps(ApiView):
+    @extend_schema(
+        operation_id="list_apps", summary="Apps, the newest first", parameters=[PageQuery], responses=listed(AppOut)
+    )
+    def get(self, request: Request) -> Response:
+        shown = page(request, App.objects.exclude(status=App.Status.DELETING), BY_ID, self.query(PageQuery))
+        return Response(shown.answer(AppOut(shown.rows, many=True).data))
+
+    @extend_schema(
+        operation_id="create_app",
+        summary="Create an App",
+        description="With its configuration, if one is given. If anything is wrong, nothing is created.",
+        request=NewAppBody,
+        responses={201: NewAppOut},
+    )
+    def post(self, request: Request) -> Response:
+        body = self.body(NewAppBody)
+        try:
+            app = create_app(**body, by=self.caller.actor)
+        except ConfigInvalid as error:
+            return refused(error, "/config")  # type: ignore[return-value]
+        answer = {"app": app, "access_token": tokens.issue_app_token(app.name), "token_type": "bearer"}
+        return Response(NewAppOut(answer).data, status=201, headers={"Location": f"/admin/apps/{app.name}"})
+
+
+class OneApp(ApiView):
+    @extend_schema(operation_id="get_app", summary="An App", responses=AppOut)
+    def get(self, request: Request, name: str) -> Response:
+        return Response(AppOut(lifecycle.get(name)).data)
+
+    @extend_schema(operation_id="change_app", summary="Change an App's settings", request=AppPatchBody, responses=AppOut)
+    def patch(self, request: Request, name: str) -> Response:
+        app = lifecycle.get(name)
+        if changes := self.body(AppPatchBody):
+            App.objects.filter(pk=app.pk).exclude(status=App.Status.DELETING).update(**changes)
+        return Response(AppOut(lifecycle.get(name)).data)
+
+    @extend_schema(
+        operation_id="delete_app",
+        summary="Delete an App with all that is in it",
+        responses={202: OpenApiResponse(description="Its name is free again.")},
+    )
+    def delete(self, request: Request, name: str) -> Response:
+        lifecycle.delete(lifecycle.get(name), by=self.caller.actor)
+        return Response({"name": name, "status": App.Status.DELETING}, status=202)
+
+
+class AppToken(ApiView):
+    @extend_schema(
+        operation_id="issue_app_token", summary="A new token of the App", request=TokenBody, responses={201: TokenOut}
+    )
+    def post(self, request: Request, name: str) -> Response:
+        app = lifecycle.get(name)
+        body = self.body(TokenBody)
+        lifetime = timedelta(seconds=body["expires_in"]) if "expires_in" in body else tokens.LIFETIME
+        answer = {
+            "access_token": tokens.issue_app_token(app.name, role=body["role"], expires_in=lifetime),
+            "token_type": "bearer",
+            "role": body["role"],
+            "expires_in": round(lifetime.total_seconds()),
+        }
+        return Response(answer, status=201)
+
+
+class AppSecrets(ApiView):
+    @extend_schema(
+        operation_id="list_secrets",
+        summary="The names of the App's secrets",
+        parameters=[PageQuery],
+        responses=listed(SecretOut),
+    )
+    def get(self, request: Request, name: str) -> Response:
+        rows = Secret.objects.filter(app=lifecycle.get(name)).defer("ciphertext")
+        shown = page(request, rows, _BY_NAME, self.query(PageQuery))
+        return Response(shown.answer(SecretOut(shown.rows, many=True).data))
+
+
+class AppSecret(ApiView):
+    @extend_schema(
+        operation_id="put_secret", summary="Set or replace a secret", request=SecretBody, responses={204: None}
+    )
+    def put(self, request: Request, name: str, key: str) -> Response:
+        app = lifecycle.get(name)
+        secrets.put(app, key, self.body(SecretBody)["value"])
+        return Response(status=204)
+
+    @extend_schema(operation_id="delete_secret", summary="Delete a secret", responses={204: None})
+    def delete(self, request: Request, name: str, key: str) -> Response:
+        if not secrets.delete(lifecycle.get(name), key):
+            raise NotFound(f"The App has no secret {key}.")
+        return Response(status=204)

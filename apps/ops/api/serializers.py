@@ -1,0 +1,126 @@
+"""What goes in and out of `/admin/apps`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from apps.accounts.permissions import Role
+from apps.agents.config import apply
+from apps.agents.models import Revision
+from apps.tenancy.http.fields import Body, Text, WholeNumber
+from apps.tenancy.models import App, Secret
+
+_DOCUMENT = {"type": "object", "additionalProperties": True, "description": "As `GET /schema` describes it."}
+_TEXT_OR_DOCUMENT = {"oneOf": [_DOCUMENT, {"type": "string", "description": "The document as YAML text."}]}
+_MOST = 2**31 - 1
+_TEN_YEARS = 10 * 366 * 86400
+
+
+@extend_schema_field(_TEXT_OR_DOCUMENT)
+class Config(serializers.JSONField):
+    """A document, or its YAML text; `apps.agents.config` says whether it is right."""
+
+
+@extend_schema_serializer(component_name="NewApp")
+class NewAppBody(Body):
+    name = Text(max_length=100, help_text="Lower-case letters, digits and hyphens, a letter first, at most 48.")
+    display_name = Text(max_length=200, required=False, default="", allow_blank=True)
+    config = Config(required=False, allow_null=True)
+    weight = WholeNumber(min_value=1, max_value=1000, required=False, default=1, help_text="Its share of the workers.")
+    max_concurrent = WholeNumber(min_value=1, max_value=_MOST, required=False, allow_null=True, default=None)
+
+
+@extend_schema_serializer(component_name="AppSettings")
+class AppPatchBody(Body):
+    display_name = Text(max_length=200, required=False, allow_blank=True)
+    weight = WholeNumber(min_value=1, max_value=1000, required=False)
+    max_concurrent = WholeNumber(min_value=1, max_value=_MOST, required=False, allow_null=True)
+    status = serializers.ChoiceField(choices=["active", "suspended"], required=False)
+
+    def validate_status(self, value: str) -> str:
+        # Workers do not look at it yet, and a suspension that suspends nothing is worse than none.
+        if value == App.Status.SUSPENDED:
+            raise serializers.ValidationError("Suspending is not available in this version of Hector.")
+        return value
+
+
+@extend_schema_serializer(component_name="Config")
+class ConfigBody(Body):
+    config = Config()
+    comment = Text(max_length=1000, required=False, default="", allow_blank=True)
+    expected_revision = WholeNumber(
+        min_value=0, max_value=_MOST, required=False, help_text="The revision that you saw; 409 if another came since."
+    )
+
+
+@extend_schema_serializer(component_name="TokenRequest")
+class TokenBody(Body):
+    role = serializers.ChoiceField(choices=[role.value for role in Role], required=False, default="admin")
+    expires_in = WholeNumber(min_value=1, max_value=_TEN_YEARS, required=False, help_text="Seconds; a year if left out.")
+
+
+@extend_schema_serializer(component_name="SecretValue")
+class SecretBody(Body):
+    value = Text(max_length=65536, help_text="Kept encrypted, and never shown again.")
+
+
+@extend_schema_serializer(component_name="App")
+class AppOut(serializers.ModelSerializer[App]):
+    config = serializers.SerializerMethodField()
+    revision = serializers.SerializerMethodField(help_text="Of the configuration; 0: it has none yet.")
+
+    class Meta:
+        model = App
+        fields = ["name", "display_name", "status", "weight", "max_concurrent", "config", "revision", "created_at"]
+        read_only_fields = fields
+
+    @extend_schema_field(_DOCUMENT)
+    def get_config(self, app: App) -> dict[str, Any]:
+        revision = self._revision(app)
+        return dict(revision.document) if revision else {}
+
+    def get_revision(self, app: App) -> int:
+        revision = self._revision(app)
+        return revision.number if revision else 0
+
+    def _revision(self, app: App) -> Revision | None:
+        seen: dict[int, Revision | None] = self.__dict__.setdefault("_revisions", {})
+        if app.pk not in seen:
+            seen[app.pk] = apply.current(app)
+        return seen[app.pk]
+
+
+@extend_schema_serializer(component_name="CreatedApp")
+class NewAppOut(serializers.Serializer[Any]):
+    app = AppOut()
+    access_token = serializers.CharField(help_text="Acts as an admin of the App.")
+    token_type = serializers.CharField()
+
+
+@extend_schema_serializer(component_name="Token")
+class TokenOut(serializers.Serializer[Any]):
+    access_token = serializers.CharField()
+    token_type = serializers.CharField()
+    role = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="Seconds.")
+
+
+@extend_schema_serializer(component_name="Revision")
+class RevisionOut(serializers.ModelSerializer[Revision]):
+    config = extend_schema_field(_DOCUMENT)(serializers.JSONField)(source="document")
+
+    class Meta:
+        model = Revision
+        fields = ["number", "author", "comment", "created_at", "config"]
+        read_only_fields = fields
+
+
+@extend_schema_serializer(component_name="Secret")
+class SecretOut(serializers.ModelSerializer[Secret]):
+    class Meta:
+        model = Secret
+        fields = ["name", "updated_at"]
+        read_only_fields = fields

@@ -1,0 +1,125 @@
+"""The `hector` command as it is typed: its help, and one sentence for what was typed wrongly."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hector_site import VERSION
+from tests.ops.processes import free_port
+from tests.support.installation import ROOT
+
+
+def hector(tmp_path: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HECTOR_", "DJANGO_"))}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        cwd=tmp_path,
+        env=clean | {"HECTOR_HOME": str(tmp_path / "home"), "HECTOR_PORT": str(free_port())} | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_groups_the_commands_and_makes_nothing(tmp_path: Path, arguments: list[str]) -> None:
+    done = hector(tmp_path, *arguments)
+    assert done.returncode == 0
+    for word in ("Run:", "serve", "worker", "Configure:", "apply", "Maintain:", "migrate"):
+        assert word in done.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_serve_tells_every_option(tmp_path: Path) -> None:
+    done = hector(tmp_path, "serve", "--help")
+    for flag in (
+        "-c FILE, --config FILE",
+        *("--watch", "--database", "--host", "--port", "--log-level", "--log-format", "--log-file", "--auth-secret"),
+        *("--queue-workers", "--queue-max-retries", "--queue-initial-delay", "--queue-max-delay"),
+        *("--queue-stale-threshold", "--slots"),
+    ):
+        assert flag in done.stdout
+
+
+@pytest.mark.parametrize("argument", ["version", "--version"])
+def test_version(tmp_path: Path, argument: str) -> None:
+    assert hector(tmp_path, argument).stdout.strip() == VERSION
+
+
+def test_django_commands_work_too(tmp_path: Path) -> None:
+    assert "no issues" in hector(tmp_path, "check").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["serve", "--bogus"], "unrecognized arguments: --bogus"),
+        (["bogus"], "there is no command 'bogus'"),
+        (["serve", "--port", "http"], "--port is 'http': write a whole number"),
+        (["serve", "--port", "70000"], "--port is 70000: the most is 65535"),
+        (["worker", "--queue-workers", "0"], "--queue-workers is 0: the least is 1"),
+        (["worker", "--queue-max-retries", "-1"], "--queue-max-retries is -1: the least is 0"),
+        (["serve", "--queue-max-delay", "later"], "--queue-max-delay: 'later' is not a duration"),
+        (["serve", "--queue-initial-delay", "10m"], "--queue-initial-delay is 600s and HECTOR_QUEUE_MAX_DELAY only"),
+        (["web", "--log-level", "loud"], "--log-level is 'loud': write debug, info"),
+        (["serve", "--database", "mysql://u:s3cret@h/x"], "mysql://u:***@h/x is of an unknown kind"),
+        (["serve", "--database", "postgres://u:s3cret@127.0.0.1:1/x"], "postgres://u:***@127.0.0.1:1/x cannot be used"),
+        (["serve", "--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
+        (["serve", "--port", "0", "-c", "no.yaml"], "--port is 0"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = hector(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_the_variable_is_named_where_a_variable_was_wrong(tmp_path: Path) -> None:
+    done = hector(tmp_path, "serve", HECTOR_SLOTS="many")
+    assert (done.returncode, done.stderr) == (2, "hector: HECTOR_SLOTS is 'many': write a whole number\n")
+
+
+def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = hector(tmp_path, "serve", HECTOR_HOME=str(tmp_path / "file"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("hector: HECTOR_HOME cannot be used:")
+
+
+def test_a_port_in_use_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = hector(tmp_path, "serve", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert "Address already in use; choose with --host and --port" in done.stderr
+    assert not (tmp_path / "home" / "hector.db").exists()
+
+
+def test_every_fault_of_the_configuration_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text('version: "2"\nagents:\n  a: {type: llm, llm: nowhere, colour: blue}\n')
+    done = hector(tmp_path, "serve", "-c", "bad.yaml")
+    assert done.returncode == 2
+    assert "the configuration bad.yaml is refused" in done.stderr
+    assert "/agents/a" in done.stderr
+    assert "bad.yaml:3" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_service_address_that_kubernetes_sets_is_no_port(tmp_path: Path) -> None:
+    assert hector(tmp_path, "check", HECTOR_PORT="tcp://10.0.0.1:80").returncode == 0
+
+
+def test_logs_go_to_the_file_that_was_named(tmp_path: Path) -> None:
+    log = tmp_path / "hector.log"
+    done = hector(tmp_path, "migrate", "--log-file", str(log), "--log-format", "json")
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert "app_created" in events
