@@ -9,3 +9,4 @@ class TasksConfig(AppConfig):
         from apps.queue.maintenance import MaintenanceJob, register
 
         register(MaintenanceJob("hector-recovery", "apps.tasks.recovery.sweep", 1))
+        register(MaintenanceJob("hector-idempotency-keys", "apps.tasks.api.idempotency.forget_old", 60))

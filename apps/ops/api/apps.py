@@ -62,7 +62,9 @@ class OneApp(ApiView):
     def get(self, request: Request, name: str) -> Response:
         return Response(AppOut(lifecycle.get(name)).data)
 
-    @extend_schema(operation_id="change_app", summary="Change an App's settings", request=AppPatchBody, responses=AppOut)
+    @extend_schema(
+        operation_id="change_app", summary="Change an App's settings", request=AppPatchBody, responses=AppOut
+    )
     def patch(self, request: Request, name: str) -> Response:
         app = lifecycle.get(name)
         if changes := self.body(AppPatchBody):

@@ -65,7 +65,9 @@ class AppConfig(ApiView):
         summary="Replace the document",
         description="The body is the document itself (JSON or YAML), or an object with `config` and what goes with it. "
         "With `If-Match` (or `expected_revision`), 409 if it is not the newest revision.",
-        parameters=[OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The revision that you saw.")],
+        parameters=[
+            OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The revision that you saw.")
+        ],
         request={"application/json": ConfigBody, "application/yaml": str},
         responses={200: AppOut},
     )

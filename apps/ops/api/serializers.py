@@ -59,7 +59,9 @@ class ConfigBody(Body):
 @extend_schema_serializer(component_name="TokenRequest")
 class TokenBody(Body):
     role = serializers.ChoiceField(choices=[role.value for role in Role], required=False, default="admin")
-    expires_in = WholeNumber(min_value=1, max_value=_TEN_YEARS, required=False, help_text="Seconds; a year if left out.")
+    expires_in = WholeNumber(
+        min_value=1, max_value=_TEN_YEARS, required=False, help_text="Seconds; a year if left out."
+    )
 
 
 @extend_schema_serializer(component_name="SecretValue")

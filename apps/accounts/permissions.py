@@ -1,0 +1,96 @@
+"""Who may do what over HTTP: one table of every operation, and the callers that it is asked about.
+
+A route without an entry is closed to everybody, and `tests/api/test_permissions.py` fails for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """What somebody is within one App. Each role after `viewer` may also do what a viewer may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"  # starts, cancels and retries work
+    APPROVER = "approver"  # decides what waits for a person; beside the others, not above
+    ADMIN = "admin"  # everything in the App
+
+
+class Need(StrEnum):
+    """The least that an operation asks for."""
+
+    NOBODY = "nobody"  # open, or with a proof of its own (a signature)
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+    PLATFORM = "platform"  # the operator of the installation
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request. `actor` is how events and revisions name them."""
+
+    actor: str
+    role: Role
+    is_platform_operator: bool = False
+    app_name: str | None = None  # the only App that the credentials are good for; None: any
+    expires_at: datetime | None = None  # of the credentials
+    is_authenticated: bool = True  # Django REST framework asks
+
+
+_ENOUGH: Final[dict[Need, frozenset[Role]]] = {
+    Need.VIEWER: frozenset(Role),
+    Need.OPERATOR: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Need.APPROVER: frozenset({Role.APPROVER, Role.ADMIN}),
+    Need.ADMIN: frozenset({Role.ADMIN}),
+    Need.PLATFORM: frozenset(),
+}
+
+_READ: Final = {"GET": Need.VIEWER}
+OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method -> need
+    # health
+    "health": {"GET": Need.NOBODY},
+    "health-live": {"GET": Need.NOBODY},
+    "health-ready": {"GET": Need.NOBODY},
+    # documents
+    "openapi": _READ,
+    "docs": _READ,
+    "schema": _READ,
+    # an App's
+    "agents": _READ,
+    "agent": _READ,
+    "tasks": {"GET": Need.VIEWER, "POST": Need.OPERATOR},
+    "task": _READ,
+    "task-events": _READ,
+    "task-attempts": _READ,
+    "task-checkpoints": _READ,
+    "task-cancel": {"POST": Need.OPERATOR},
+    "task-retry": {"POST": Need.OPERATOR},
+    # the operator's
+    "admin-apps": {"GET": Need.PLATFORM, "POST": Need.PLATFORM},
+    "admin-app": {"GET": Need.PLATFORM, "PATCH": Need.PLATFORM, "DELETE": Need.PLATFORM},
+    "admin-app-config": {"GET": Need.PLATFORM, "PUT": Need.PLATFORM},
+    "admin-app-revisions": {"GET": Need.PLATFORM},
+    "admin-app-rollback": {"POST": Need.PLATFORM},
+    "admin-app-token": {"POST": Need.PLATFORM},
+    "admin-app-secrets": {"GET": Need.PLATFORM},
+    "admin-app-secret": {"PUT": Need.PLATFORM, "DELETE": Need.PLATFORM},
+    "admin-queue": {"GET": Need.PLATFORM},
+    "admin-queue-pause": {"POST": Need.PLATFORM},
+    "admin-queue-resume": {"POST": Need.PLATFORM},
+    "admin-workers": {"GET": Need.PLATFORM},
+}
+
+
+def need(route: str, method: str) -> Need | None:
+    """What the operation asks for; None if the table does not know it. HEAD asks for what GET does."""
+    return OPERATIONS.get(route, {}).get("GET" if method == "HEAD" else method)
+
+
+def may(caller: Caller, wanted: Need) -> bool:
+    return wanted == Need.NOBODY or caller.is_platform_operator or caller.role in _ENOUGH[wanted]

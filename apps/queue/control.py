@@ -1,0 +1,64 @@
+"""What an operator sees of the queue and does to it as a whole. Every replica reads the same row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import structlog
+from django.db import transaction
+
+from apps.queue import sql
+from apps.queue.entries import wake
+from apps.queue.models import QueueControl
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Counts:
+    ready: int = 0
+    scheduled: int = 0
+    leased: int = 0
+    parked: int = 0
+
+
+@dataclass
+class QueueStatus:
+    """What waits and what is being done, of all Apps and of each that has any."""
+
+    paused: bool
+    reason: str
+    total: Counts = field(default_factory=Counts)
+    apps: dict[str, Counts] = field(default_factory=dict)
+    oldest_ready_seconds: float | None = None  # since it was enqueued
+
+
+def status() -> QueueStatus:
+    control = QueueControl.objects.get(pk=1)
+    found = QueueStatus(control.paused, control.reason)
+    # Reads the whole table once: some 100 ms for a million entries.
+    rows = sql.fetch(
+        f"SELECT app.name, entry.state, COUNT(*), MAX({sql.seconds_since('entry.enqueued_at')})"
+        f" FROM queue_queueentry entry JOIN tenancy_app app ON app.id = entry.app_id"
+        f" GROUP BY app.name, entry.state ORDER BY app.name"
+    )
+    for app_name, state, count, oldest in rows:
+        setattr(found.apps.setdefault(app_name, Counts()), state, count)
+        setattr(found.total, state, getattr(found.total, state) + count)
+        if state == "ready":
+            found.oldest_ready_seconds = max(found.oldest_ready_seconds or 0.0, round(float(oldest), 3))
+    return found
+
+
+def pause(*, by: str, reason: str = "") -> None:
+    """Stops claiming, everywhere. What is being done goes on; what is submitted waits."""
+    QueueControl.objects.filter(pk=1).update(paused=True, reason=reason)
+    log.info("queue_paused", by=by, reason=reason)
+
+
+def resume(*, by: str, reason: str = "") -> None:
+    """Lets workers claim again, at once."""
+    with transaction.atomic():
+        QueueControl.objects.filter(pk=1).update(paused=False, reason="")
+        wake()
+    log.info("queue_resumed", by=by, reason=reason)

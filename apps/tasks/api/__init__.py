@@ -1,0 +1,1 @@
+"""`/tasks`: submitting work, looking at it, stopping and repeating it."""

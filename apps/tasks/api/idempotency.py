@@ -1,0 +1,94 @@
+"""`Idempotency-Key`: however often a POST is sent, it makes one task.
+
+The key is kept with the task, in the transaction that makes it; its unique constraint decides between two requests
+at once. A key is good for `HECTOR_IDEMPOTENCY_PERIOD` (24 h), within its App.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
+
+from apps.tasks.models import IdempotencyKey, Task
+from apps.tenancy.context import in_app
+from apps.tenancy.models import App
+
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+
+
+class KeyReused(Exception):
+    """This Idempotency-Key came with another body before; a new request needs a new key."""
+
+    code = "idempotency_key_reused"
+
+
+def key_of(request: Request) -> str | None:
+    """Raises ParseError for a key that is none."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise ParseError("The Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    return key
+
+
+def once(key: str | None, request: Request, make: Callable[[], Task]) -> tuple[Task, bool]:
+    """The task that `make` makes, or the one that it made when this key came first; whether it is the latter.
+
+    Raises KeyReused.
+    """
+    if key is None:
+        return make(), False
+    digest = _digest(request)
+    if (task := _first(key, digest)) is not None:
+        return task, True
+    try:
+        with transaction.atomic():
+            IdempotencyKey.objects.filter(key=key, created_at__lte=_oldest()).delete()
+            task = make()
+            IdempotencyKey.objects.create(key=key, digest=digest, task=task)
+    except IntegrityError:  # another request with this key committed first
+        if (task := _first(key, digest)) is None:
+            raise
+        return task, True
+    return task, False
+
+
+def forget_old() -> int:
+    """Deletes every App's keys that are past their time; how many. A maintenance job."""
+    count = 0
+    for app in App.objects.exclude(status=App.Status.DELETING):
+        with in_app(app):
+            count += IdempotencyKey.objects.filter(created_at__lte=_oldest()).delete()[0]
+    return count
+
+
+def _first(key: str, digest: str) -> Task | None:
+    found = (
+        IdempotencyKey.objects.select_related("task__agent_version")
+        .defer("task__agent_version__spec")
+        .filter(key=key, created_at__gt=_oldest())
+        .first()
+    )
+    if found is None:
+        return None
+    if found.digest != digest:
+        raise KeyReused("This Idempotency-Key came with another body before; use a new key.")
+    return found.task
+
+
+def _oldest() -> datetime:
+    moment: datetime = timezone.now() - settings.HECTOR_IDEMPOTENCY_PERIOD
+    return moment
+
+
+def _digest(request: Request) -> str:
+    body = json.dumps(request.data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()

@@ -1,0 +1,240 @@
+"""The operations on tasks. The rules are in `apps.tasks.lifecycle`."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import ParseError
+from rest_framework.generics import get_object_or_404
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.tasks import lifecycle
+from apps.tasks.api.idempotency import KeyReused, key_of, once
+from apps.tasks.api.serializers import (
+    AttemptForOperators,
+    AttemptOut,
+    CancelBody,
+    CheckpointOut,
+    EventOut,
+    NewTaskBody,
+    RetryBody,
+    TaskOut,
+    TaskQuery,
+)
+from apps.tasks.api.stream import EventStream, EventStreamRenderer
+from apps.tasks.api.waiting import long_answers, rests_within, wait_asked
+from apps.tasks.errors import IllegalTransition, InputInvalid, UnknownAgent
+from apps.tasks.lifecycle import NewTask
+from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Task
+from apps.tasks.search import TaskFilter, search
+from apps.tenancy.http.openapi import APP_PARAMETER, listed
+from apps.tenancy.http.pagination import BY_ID, BY_UUID, Order, PageQuery, page, whole_number
+from apps.tenancy.http.problems import declare
+from apps.tenancy.http.views import AppView
+from hector_site.problems import problem
+
+declare(IllegalTransition, 409)
+declare(UnknownAgent, 400, pointer="/agent")
+declare(InputInvalid, 400, pointer="/input")
+declare(KeyReused, 422)
+
+_IN_JOURNAL_ORDER = Order("seq", whole_number, newest_first=False)
+_OLDEST_FIRST = Order("pk", BY_ID.parse, newest_first=False)
+_TASK_ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
+
+
+def tasks() -> QuerySet[Task]:
+    """Tasks with what their JSON shows."""
+    return Task.objects.select_related("agent_version").defer("agent_version__spec")
+
+
+def as_json(task: Task) -> dict[str, Any]:
+    return dict(TaskOut(task).data)
+
+
+class TaskView(AppView):
+    def task(self, id: UUID) -> Task:
+        """Raises Http404."""
+        return get_object_or_404(tasks(), pk=id)
+
+
+class Tasks(AppView):
+    @extend_schema(
+        operation_id="list_tasks",
+        summary="Tasks, the newest first",
+        parameters=[APP_PARAMETER, TaskQuery],
+        responses=listed(TaskOut),
+    )
+    def get(self, request: Request) -> Response:
+        query = self.query(TaskQuery)
+        wanted = TaskFilter(
+            status=sorted(query.get("status", ())),
+            text=query.get("q"),
+            **{
+                name: query.get(name)
+                for name in ("agent", "session", "tag", "entry_point", "created_after", "created_before")
+            },
+        )
+        found = search(wanted).select_related("agent_version").defer("agent_version__spec")
+        shown = page(request, found, BY_UUID, query)
+        return Response(shown.answer([as_json(task) for task in shown.rows]))
+
+    @extend_schema(
+        operation_id="submit_task",
+        summary="Submit a task",
+        description="Once this has answered, the task is durable. With `Prefer: wait=N` the answer is held until the task "
+        "rests (ends, or needs a person): 200 if it did within N seconds.",
+        parameters=[
+            APP_PARAMETER,
+            OpenApiParameter(
+                "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again, it makes nothing new."
+            ),
+            OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description="`wait=N`, at most 60 seconds."),
+        ],
+        request=NewTaskBody,
+        responses={
+            202: OpenApiResponse(TaskOut, "Accepted."),
+            200: OpenApiResponse(TaskOut, "Accepted, and at rest within the time of `Prefer: wait`."),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        key = key_of(request)
+        new = _new_task(self.body(NewTaskBody))
+        task, replayed = once(key, request, lambda: lifecycle.submit(self.app, new, by=self.caller.actor))
+        status, headers = 202, {"Location": reverse("task", args=[task.pk])}
+        if replayed:
+            headers["Idempotency-Replayed"] = "true"
+        seconds = wait_asked(request.headers.get("Prefer", ""))
+        if seconds is not None:
+            with long_answers().taken() as may_wait:
+                if may_wait:
+                    headers["Preference-Applied"] = f"wait={seconds}"
+                    if rests_within(task.pk, seconds):
+                        status = 200
+                    task = tasks().get(pk=task.pk)
+        return Response(as_json(task), status=status, headers=headers)
+
+
+def _new_task(body: dict[str, Any]) -> NewTask:
+    body["session"] = body["session"] or ""
+    return NewTask(**body)
+
+
+class OneTask(TaskView):
+    @extend_schema(operation_id="get_task", summary="A task", parameters=[APP_PARAMETER, _TASK_ID], responses=TaskOut)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(as_json(self.task(id)))
+
+
+class TaskEvents(TaskView):
+    renderer_classes = [JSONRenderer, EventStreamRenderer]
+
+    @extend_schema(
+        operation_id="list_task_events",
+        summary="What happened to a task, the oldest first",
+        description="With `Accept: text/event-stream` as a stream that goes on until the task has ended; each event has "
+        "its `seq` as id, and `Last-Event-ID` resumes after one. 204: there is nothing after that one, and never will be.",
+        parameters=[
+            APP_PARAMETER,
+            _TASK_ID,
+            PageQuery,
+            OpenApiParameter(
+                "Last-Event-ID", int, OpenApiParameter.HEADER, description="Of a stream: go on after this."
+            ),
+        ],
+        responses={(200, "application/json"): listed(EventOut)[200], (200, "text/event-stream"): str, 204: None},
+    )
+    def get(self, request: Request, id: UUID) -> HttpResponseBase:
+        task = self.task(id)
+        if isinstance(request.accepted_renderer, EventStreamRenderer):
+            return self._stream(task, _last_event_id(request))
+        query = self.query(PageQuery)
+        shown = page(request, Event.objects.filter(task=task), _IN_JOURNAL_ORDER, query)
+        return Response(shown.answer(EventOut(shown.rows, many=True).data))
+
+    def _stream(self, task: Task, after: int) -> HttpResponseBase:
+        if task.status in FINAL and after >= task.last_seq:
+            return HttpResponse(status=204)  # tells a browser's EventSource not to come back
+        share = long_answers()
+        if not share.take():
+            return problem(
+                503, "Too many event streams are open; try again, or ask without one.", headers={"Retry-After": "5"}
+            )
+        return StreamingHttpResponse(
+            EventStream(self.app, task.pk, after, share),
+            content_type="text/event-stream",
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+
+
+def _last_event_id(request: Request) -> int:
+    text = request.headers.get("Last-Event-ID", "") or "0"
+    try:
+        return whole_number(text)
+    except ValueError:
+        raise ParseError("The Last-Event-ID is not one that this stream has given.") from None
+
+
+class TaskAttempts(TaskView):
+    @extend_schema(
+        operation_id="list_task_attempts",
+        summary="A task's attempts that have ended, the oldest first",
+        parameters=[APP_PARAMETER, _TASK_ID, PageQuery],
+        responses=listed(AttemptForOperators),
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        shown = page(request, Attempt.objects.filter(task=self.task(id)), _OLDEST_FIRST, self.query(PageQuery))
+        # A traceback shows more than an App's people should see of the installation.
+        shape = AttemptForOperators if self.caller.is_platform_operator else AttemptOut
+        return Response(shown.answer(shape(shown.rows, many=True).data))
+
+
+class TaskCheckpoints(TaskView):
+    @extend_schema(
+        operation_id="list_task_checkpoints",
+        summary="A task's journal, the oldest entry first",
+        parameters=[APP_PARAMETER, _TASK_ID, PageQuery],
+        responses=listed(CheckpointOut),
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        rows = Checkpoint.objects.filter(task=self.task(id))
+        shown = page(request, rows, _IN_JOURNAL_ORDER, self.query(PageQuery))
+        return Response(shown.answer(CheckpointOut(shown.rows, many=True).data))
+
+
+class CancelTask(TaskView):
+    @extend_schema(
+        operation_id="cancel_task",
+        summary="Cancel a task",
+        description="A running task says `cancelled` once its work has really stopped.",
+        parameters=[APP_PARAMETER, _TASK_ID],
+        request=CancelBody,
+        responses={202: TaskOut},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        reason = self.body(CancelBody)["reason"]
+        task = lifecycle.cancel(self.app, self.task(id), by=self.caller.actor, reason=reason)
+        return Response(as_json(task), status=202)
+
+
+class RetryTask(TaskView):
+    @extend_schema(
+        operation_id="retry_task",
+        summary="Run a failed or cancelled task again",
+        parameters=[APP_PARAMETER, _TASK_ID],
+        request=RetryBody,
+        responses={202: TaskOut},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        body = self.body(RetryBody)
+        task = lifecycle.retry(
+            self.app, self.task(id), by=self.caller.actor, new_input=body.get("input"), reason=body["reason"]
+        )
+        return Response(as_json(task), status=202)

@@ -1,0 +1,88 @@
+"""Which tasks somebody wants to see: the filters of the API's list and of the console's.
+
+`text` looks at the newest 10,000 tasks that the other filters leave, so its cost has a bound however many there are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import BooleanField, Func, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast
+
+from apps.queue import sql
+from apps.tasks.models import Task
+
+TEXT_REACH = 10_000
+
+
+@dataclass(frozen=True)
+class TaskFilter:
+    """All that is set must hold. `status` holds if the task has one of them."""
+
+    status: Sequence[str] = ()
+    agent: str | None = None
+    session: str | None = None
+    tag: str | None = None
+    entry_point: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    text: str | None = None
+
+
+class HasItem(Func):
+    """Whether a JSON list (the first expression) holds a text (the second)."""
+
+    arity = 2
+    output_field = BooleanField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+        return self._as("({} ? {})", compiler)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+        return self._as("EXISTS (SELECT 1 FROM JSON_EACH({}) WHERE value = {})", compiler)
+
+    def _as(self, template: str, compiler: Any) -> tuple[str, list[Any]]:
+        items, item = (compiler.compile(part) for part in self.get_source_expressions())
+        return template.format(items[0], item[0]), [*items[1], *item[1]]
+
+
+def search(wanted: TaskFilter) -> QuerySet[Task]:
+    """The tasks of the App that fit, in no order yet."""
+    tasks = Task.objects.all()
+    if wanted.status:
+        tasks = tasks.filter(status__in=wanted.status)
+    if wanted.agent:
+        tasks = tasks.filter(agent=wanted.agent)
+    if wanted.session:
+        tasks = tasks.filter(session=wanted.session)
+    if wanted.entry_point:
+        tasks = tasks.filter(entry_point=wanted.entry_point)
+    if wanted.created_after:
+        tasks = tasks.filter(created_at__gt=wanted.created_after)
+    if wanted.created_before:
+        tasks = tasks.filter(created_at__lt=wanted.created_before)
+    if wanted.tag:
+        tasks = tasks.filter(HasItem("tags", Value(wanted.tag)))
+    if wanted.text:
+        tasks = _with_text(tasks, wanted.text)
+    return tasks
+
+
+def _with_text(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
+    """The tasks whose id is, or whose input or output holds, the text; the case of ASCII letters does not matter."""
+    # As the text stands in the column: PostgreSQL keeps letters beyond ASCII, Django's JSON on SQLite escapes them.
+    stored = json.dumps(text, ensure_ascii=not sql.is_postgresql())[1:-1]
+    reach = tasks.order_by("-pk").values("pk")[:TEXT_REACH]
+    found = Q(input_text__icontains=stored) | Q(output_text__icontains=stored)
+    try:
+        found |= Q(pk=UUID(text))
+    except ValueError:
+        pass
+    columns = {"input_text": Cast("input", TextField()), "output_text": Cast("output", TextField())}
+    return Task.objects.alias(**columns).filter(found, pk__in=reach)

@@ -1,0 +1,108 @@
+"""Request bodies: JSON as RFC 8259 has it, holding only what both databases can keep and every client can read back.
+
+Refused with 400: text that is not UTF-8, NUL and lone surrogates, NaN and infinities, numbers past 64 bits (or past a
+double's range), nesting deeper than 64.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import IO, Any, NoReturn
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+
+MAX_DEPTH = 64
+_MAX_DIGITS = 20
+
+
+class StrictJSONParser(BaseParser):
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        return loads(read_text(stream))
+
+
+class YAMLTextParser(BaseParser):
+    """Leaves the text as it is: `apps.agents.config` reads it."""
+
+    media_type = "application/yaml"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> str:
+        return read_text(stream)
+
+
+def read_text(stream: IO[bytes]) -> str:
+    """The body. Raises RequestDataTooBig, however its length was announced, and ParseError."""
+    raw = stream.read(settings.HECTOR_MAX_BODY + 1)
+    if len(raw) > settings.HECTOR_MAX_BODY:
+        raise RequestDataTooBig
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ParseError("The body is not UTF-8 text.") from None
+
+
+def loads(text: str) -> Any:
+    """Raises ParseError."""
+    try:
+        value = json.loads(text, parse_constant=_not_json, parse_int=_integer, parse_float=_number)
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise ParseError(f"The body is not JSON: {error}.") from None
+    # Only these can bring in what a look at the values is for; most bodies have few of the one and none of the other.
+    if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
+        _check(value)
+    return value
+
+
+def _check(value: Any) -> None:
+    stack = [(value, 1)]
+    while stack:
+        item, depth = stack.pop()
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        if isinstance(item, str):
+            _check_text(item)
+        elif isinstance(item, list):
+            stack += [(inner, depth + 1) for inner in item]
+        elif isinstance(item, dict):
+            for key in item:
+                _check_text(key)
+            stack += [(inner, depth + 1) for inner in item.values()]
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise ParseError("The body holds a NUL character (\\u0000), which cannot be stored.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ParseError("The body holds half of a surrogate pair, which is no character.")
+
+
+def _too_deep() -> ParseError:
+    return ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON value")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS or not -(2**63) <= (value := int(digits)) < 2**63:
+        raise ValueError("it holds a whole number of more than 64 bits; send it as text")
+    return value
+
+
+def _number(digits: str) -> float:
+    if not math.isfinite(value := float(digits)):
+        raise ValueError("it holds a number that is too large")
+    return value

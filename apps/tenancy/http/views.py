@@ -1,0 +1,79 @@
+"""The views' common ground."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.permissions import Caller, may, need
+from apps.tenancy.context import in_app
+from apps.tenancy.http.authentication import BearerAuthentication, app_of
+from apps.tenancy.http.fields import Body
+from apps.tenancy.models import App
+
+
+class ByTable(BasePermission):
+    """Asks the one table (`apps.accounts.permissions`); what is not in it is refused."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        match = request.resolver_match
+        if match is None or request.method is None or request.method not in view.allowed_methods:
+            return True  # a 405, which is no secret
+        wanted = need(match.view_name, request.method)
+        return wanted is not None and may(caller_of(request), wanted)
+
+
+class ApiView(APIView):
+    authentication_classes = [BearerAuthentication]
+    permission_classes = [ByTable]
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
+    metadata_class = None
+
+    def perform_authentication(self, request: Request) -> None:
+        if not isinstance(request.user, Caller):
+            self.permission_denied(request)  # which is a 401, there being a way to authenticate
+
+    def body(self, serializer: type[Body]) -> dict[str, Any]:
+        """The checked body. Raises ValidationError with every fault."""
+        checked = serializer(data=self.request.data)
+        checked.is_valid(raise_exception=True)
+        return dict(checked.validated_data)
+
+    def query(self, serializer: type[Body]) -> dict[str, Any]:
+        """The checked parameters of the URL. Raises ValidationError with every fault."""
+        checked = serializer(data=self.request.query_params)
+        checked.is_valid(raise_exception=True)
+        return dict(checked.validated_data)
+
+    @property
+    def caller(self) -> Caller:
+        return caller_of(self.request)
+
+
+class AppView(ApiView):
+    """Runs inside the App that the credentials name; `self.app` is that App.
+
+    It is entered once the caller may do what they ask, and left when the view has returned: what streams its answer
+    later enters it by itself.
+    """
+
+    app: App
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        with ExitStack() as self._entered:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.app = self._entered.enter_context(in_app(app_of(request, self.caller)))
+
+
+def caller_of(request: Request) -> Caller:
+    caller = request.user
+    assert isinstance(caller, Caller)
+    return caller
