@@ -7,12 +7,12 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.agents.config.apply import as_yaml
 from apps.agents.config.faults import ConfigInvalid, Fault
 from apps.agents.config.reading import MAX_BYTES, MAX_DEPTH, read
+from apps.agents.config.writing import as_yaml
 
 plain_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 storable = st.recursive(
@@ -24,6 +24,7 @@ storable = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(plain_text, inner, max_size=4),
     max_leaves=20,
 )
+unhurried = settings(deadline=None)
 
 
 def faults_of(document: Any) -> list[Fault]:
@@ -55,12 +56,14 @@ def test_json_is_read_also_with_tabs() -> None:
     assert read('{\n\t"a": 1,\n\t"b": [true, null]\n}').data == {"a": 1, "b": [True, None]}
 
 
+@unhurried
 @given(st.dictionaries(plain_text, storable, max_size=5))
 def test_what_can_be_stored_is_read_back_from_json_as_it_was(data: dict[str, Any]) -> None:
     assert read(data).data == data
     assert read(json.dumps(data)).data == data
 
 
+@unhurried
 @given(st.dictionaries(plain_text.filter(lambda key: key != "<<"), storable, max_size=5).filter(bool))
 def test_what_is_exported_as_yaml_is_read_back_as_it_was(data: dict[str, Any]) -> None:
     again = read(as_yaml(data)).data
@@ -141,6 +144,7 @@ def test_python_values_that_json_lacks_are_refused() -> None:
     assert [fault.pointer for fault in found] == ["/a", "/b", "/c", "/d"]
 
 
+@unhurried
 @given(st.text() | st.text(alphabet=" \n\t-:{}[]*&!?|>'\"#%@,abc0<=~"))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pytest_django import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from apps.agents.config.checks import validate
 from apps.agents.config.faults import ConfigInvalid, Fault, pointer
@@ -22,7 +22,7 @@ LOOKUP = {"type": "function", "handler": "tests.agents.sample_tools.lookup_order
 
 
 @pytest.fixture(autouse=True)
-def _allowed(settings: SettingsWrapper) -> None:
+def _allowed(settings: Settings) -> None:
     settings.HECTOR_FUNCTION_ALLOW = ["tests.agents.sample_tools"]
     settings.HECTOR_ENV_ALLOW = ["OPENAI_API_KEY"]
 
@@ -187,6 +187,27 @@ def test_each_circle_of_fallbacks_is_reported_once() -> None:
     assert [fault.pointer for fault in faults_of({"llms": llms})] == ["/llms/b/fallback", "/llms/d/fallback"]
 
 
+@pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        ({"properties": {"x": {"$ref": "#/$defs/gone"}}}, "/properties/x/$ref"),
+        ({"properties": {"x": {"$ref": "#gone"}}}, "/properties/x/$ref"),
+        ({"$ref": "#"}, ""),
+        ({"allOf": [{"not": {"$ref": "#"}}]}, ""),
+        ({"properties": {"x": {"$ref": "#/properties/y"}, "y": {"anyOf": [{"$ref": "#/properties/x"}]}}}, ""),
+        ({"$defs": {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(5000)} | {"d5000": {}}}, ""),
+    ],
+)
+def test_a_schema_that_cannot_be_followed_is_refused(schema: dict[str, Any], place: str) -> None:
+    assert [fault.pointer for fault in faults_of(agent(input_schema=OBJECT | schema))] == [
+        f"/agents/a/input_schema{place}"
+    ]
+
+
+def test_an_input_may_be_a_tree() -> None:
+    validate(agent(input_schema=OBJECT | {"properties": {"children": {"type": "array", "items": {"$ref": "#"}}}}))
+
+
 def test_a_result_whose_definition_holds_itself_is_refused() -> None:
     tree = {"type": "object", "properties": {"next": {"$ref": "#/$defs/tree"}}}
     schema = tree | {"$defs": {"tree": tree}}
@@ -204,6 +225,33 @@ def test_a_key_in_clear_is_refused_and_not_repeated() -> None:
     assert [fault.pointer for fault in faults] == ["/llms/default/api_key"]
     assert "${secret:NAME}" in faults[0].detail
     assert "1234" not in str(faults)
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [
+        ({"headers": {"Authorization": "Bearer abc"}}, "/headers/Authorization"),
+        ({"headers": {"x-api-key": "abc"}}, "/headers/x-api-key"),
+    ],
+)
+def test_a_credential_in_clear_is_refused(keys: dict[str, Any], place: str) -> None:
+    found = tool(**{"type": "http", "url": "https://example.com/", "description": "x"} | keys)
+    faults = faults_of(found)
+    assert [fault.pointer for fault in faults] == [f"/tools/lookup{place}"]
+    assert "abc" not in str(faults)
+
+
+def test_a_password_in_an_address_is_refused() -> None:
+    faults = faults_of(llm(**OPENAI | {"base_url": "https://ada:abc@localhost/v1"}))
+    assert [fault.pointer for fault in faults] == ["/llms/default/base_url"]
+    assert "abc" not in str(faults)
+    validate(llm(**OPENAI | {"base_url": "https://ada:${secret:KEY}@localhost/v1"}))
+
+
+def test_headers_that_hold_no_credential_or_refer_to_one_are_accepted() -> None:
+    headers = {"Authorization": "Bearer ${secret:KEY}", "Idempotency-Key": "{id}", "Accept": "text/plain"}
+    parameters = {"id": {"type": "string"}}
+    validate(tool(type="http", url="https://example.com/", description="x", headers=headers, parameters=parameters))
 
 
 def test_a_reference_to_a_secret_stays_a_reference() -> None:
@@ -246,23 +294,23 @@ def survives(found: str | dict[str, Any]) -> None:
         assert invalid.faults
         for fault in invalid.faults:
             assert fault.pointer == "" or fault.pointer.startswith("/")
-            assert fault.detail.endswith(("." , "?"))
+            assert fault.detail.endswith((".", "?"))
 
 
-WORDS = ["version", "llms", "tools", "agents", "defaults", "entry_points", "llm", "type", "provider", "script", "handler"]
-WORDS += ["fallback", "tools", "limits", "retry", "timeout", "output_schema", "$ref", "$defs", "properties", "required"]
-WORDS += ["requests", "headers", "env", "api_key", "base_url", "command", "parameters", "url", "text", "calls", "when"]
-VALUES = ["2", "llm", "function", "scripted", "openai", "command", "http", "mcp", "object", "a", "b", "${secret:X}", "(", "1s"]
-keys = st.sampled_from([*WORDS, "a", "b"]) | plain_text
+WORDS = ["version", "llms", "tools", "agents", "defaults", "entry_points", "llm", "type", "provider", "script", "a"]
+WORDS += ["handler", "fallback", "limits", "retry", "timeout", "output_schema", "$ref", "$defs", "properties", "b"]
+WORDS += ["required", "requests", "headers", "env", "api_key", "base_url", "command", "parameters", "url", "calls"]
+VALUES = ["2", "llm", "function", "scripted", "openai", "command", "http", "mcp", "object", "a", "b", "#/a", "#", "("]
+keys = st.sampled_from(WORDS) | plain_text
 values = st.recursive(
     st.sampled_from(VALUES) | st.none() | st.booleans() | st.integers(-5, 5) | storable,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5),
     max_leaves=25,
 )
 entries = st.dictionaries(st.sampled_from(["a", "b", "default", "x y"]), st.dictionaries(keys, values), max_size=3)
-sections = {key: entries | values for key in ("llms", "tools", "agents", "defaults")}
+sections = dict.fromkeys(("llms", "tools", "agents", "defaults"), entries | values)
 documents = st.fixed_dictionaries({}, optional=sections) | st.dictionaries(keys, values, max_size=6)
-many = hypothesis_settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @many
@@ -286,6 +334,7 @@ def test_a_sound_document_with_one_value_replaced_is_accepted_or_refused(data: s
     survives(found)
 
 
+@many
 @given(st.lists(plain_text | st.integers(0, 9), max_size=4))
 def test_a_pointer_is_read_back_as_the_path_it_was_made_of(path: list[str | int]) -> None:
     unescape: Callable[[str], str] = lambda part: part.replace("~1", "/").replace("~0", "~")  # noqa: E731

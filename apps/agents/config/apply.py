@@ -11,13 +11,13 @@ import difflib
 import json
 from typing import Any
 
-import yaml
 from django.db import IntegrityError, transaction
 
 from apps.agents.config.checks import check
 from apps.agents.config.reading import read
 from apps.agents.config.schema import Document
 from apps.agents.config.spec import digest, resolve
+from apps.agents.config.writing import as_yaml
 from apps.agents.models import Agent, AgentVersion, Revision
 from apps.tenancy.context import in_app
 from apps.tenancy.models import DEFAULT_APP, App
@@ -92,11 +92,6 @@ def export(app: App) -> dict[str, Any]:
     return dict(revision.document) if revision else {"version": "2"}
 
 
-def as_yaml(document: dict[str, Any]) -> str:
-    """The document as a person would write it."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-
-
 def diff(a: Revision, b: Revision) -> str:
     """What changes from `a` to `b`, as a unified diff of YAML; empty if nothing does."""
     before, after = (as_yaml(revision.document).splitlines(keepends=True) for revision in (a, b))
@@ -148,17 +143,3 @@ def _put_in_force(document: Document) -> None:
         unique_fields=["name"],
         update_fields=["type", "description", "version"],
     )
-
-
-class _Dumper(yaml.SafeDumper):
-    """Keeps text of several lines readable, and repeats what occurs twice instead of pointing at it."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)

@@ -11,21 +11,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import ValidationError
 
 from apps.agents import handlers
-from apps.agents.config import references
+from apps.agents.config import json_schemas, references
 from apps.agents.config.explain import explain
 from apps.agents.config.faults import ConfigInvalid, Fault, pointer
 from apps.agents.config.reading import Source, read
 from apps.agents.config.schema import NOT_YET, Document
+from apps.agents.registry import LLMSpec, ToolSpec
 
 Rule = Callable[[dict[str, Any]], Iterator[Fault]]
 
-_PLAIN_KEYS = {"description", "approval_prompt", "parameters", "script", "type", "provider", "handler"}
-_CREDENTIAL = re.compile(r"(?i)authorization|cookie|(?:^|[-_])(?:key|apikey|token|secret|password|passwd)$|^x-api-key$")
+# Keys that no type resolves references in; of other keys of its own, the type says so itself.
+_PLAIN_KEYS = {*LLMSpec.model_fields, *ToolSpec.model_fields, "script", "parameters", "handler"}
+_CREDENTIAL = re.compile(
+    r"(?i)authorization|^cookie$|(?:api|auth|access|secret|private|signing|encryption)[-_]?key$"
+    r"|(?:^|[-_])(?:token|secret|password|passwd)$"
+)
+_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:(?!\$\{)[^/\s@]+@")
 
 
 def validate(document: str | dict[str, Any], *, allow_env: bool = False) -> Document:
@@ -130,46 +134,12 @@ def _handlers(data: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _schemas(data: dict[str, Any]) -> Iterator[Fault]:
-    """Inputs and results are described by sound JSON Schemas of objects, which refer to nothing outside."""
+    """Inputs and results are described by schemas that can be used."""
     for name, agent in _entries(data, "agents").items():
         for key in ("input_schema", "output_schema"):
-            schema = agent.get(key)
-            if not isinstance(schema, dict):
-                continue
-            place = ("agents", name, key)
-            if schema.get("type") != "object":
-                yield Fault(pointer(*place, "type"), "The schema must be of `type: object`.")
-            yield from _remote(schema, place)
-            try:
-                Draft202012Validator.check_schema(schema)
-            except SchemaError as error:
-                yield Fault(pointer(*place, *error.absolute_path), f"This is no JSON Schema: {error.message[:200]}.")
-                continue
-            if key == "output_schema" and "$defs" in schema and (reason := _unusable_as_output(schema)):
-                yield Fault(pointer(*place, "$defs"), reason)
-
-
-def _remote(value: Any, path: tuple[str | int, ...]) -> Iterator[Fault]:
-    if isinstance(value, dict):
-        target = value.get("$ref")
-        if isinstance(target, str) and not target.startswith("#"):
-            yield Fault(pointer(*path, "$ref"), "A schema may only refer to itself (`#/$defs/…`).")
-        for key, item in value.items():
-            yield from _remote(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _remote(item, (*path, index))
-
-
-def _unusable_as_output(schema: dict[str, Any]) -> str | None:
-    """Why a result cannot be asked for by this schema: definitions are written out, so none may hold itself."""
-    from pydantic_ai import StructuredDict  # takes a second to import, and few documents get here
-
-    try:
-        StructuredDict(schema)
-    except Exception:  # noqa: BLE001  # a schema can be odd in any way; whatever it trips would stop every task
-        return "A result's schema may refer to its `$defs`, but no definition may refer to itself."
-    return None
+            if isinstance(schema := agent.get(key), dict):
+                for path, detail in json_schemas.problems(schema, is_output=key == "output_schema"):
+                    yield Fault(pointer("agents", name, key, *path), detail)
 
 
 def _clear_secrets(data: dict[str, Any]) -> Iterator[Fault]:
@@ -181,6 +151,9 @@ def _clear_secrets(data: dict[str, Any]) -> Iterator[Fault]:
                 values = entry.get(group)
                 if isinstance(values, dict):
                     places += [((section, name, group, key), values[key]) for key in values if _CREDENTIAL.search(key)]
+            for key in ("url", "base_url"):
+                if isinstance(url := entry.get(key), str) and _PASSWORD_IN_URL.search(url):
+                    places.append(((section, name, key), "password"))
             for place, value in places:
                 if isinstance(value, str) and value and not references.REFERENCE.search(value):
                     yield Fault(

@@ -54,15 +54,19 @@ def _place(item: ErrorDetails, data: Any) -> tuple[Path, Path | None]:
     union: Path | None = None
     here = data
     for part in item["loc"]:
-        if (isinstance(here, dict) and part in here) or (
-            isinstance(here, list) and isinstance(part, int) and part < len(here)
-        ):
+        if _holds(here, part):
             here, path = here[part], (*path, part)
-        elif item["type"] == "missing" and isinstance(here, dict) and part == item["loc"][-1]:
+        elif item["type"] in ("missing", "unknown_kind") and isinstance(here, dict) and part == item["loc"][-1]:
             path = (*path, part)
         elif part != "[key]" and union is None:
             union = path
     return path, union
+
+
+def _holds(value: Any, part: str | int) -> bool:
+    if isinstance(value, list):
+        return isinstance(part, int) and part < len(value)
+    return isinstance(value, dict) and part in value
 
 
 def _sentence(item: ErrorDetails, path: Path, data: dict[str, Any]) -> str:

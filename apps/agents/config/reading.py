@@ -98,19 +98,24 @@ def _too_deep(line: int | None = None) -> ConfigInvalid:
 
 
 # --- YAML -----------------------------------------------------------------------------------------------------------
+CORE_RULES: list[tuple[str, re.Pattern[str], list[str]]] = [  # what plain text means: tag, pattern, first characters
+    (_TAG + "null", re.compile(r"(?:~|null|Null|NULL)?\Z"), ["~", "n", "N", ""]),
+    (_TAG + "bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF")),
+    (_TAG + "int", re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z"), list("-+0123456789")),
+    (
+        _TAG + "float",
+        re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"),
+        list("-+.0123456789"),
+    ),
+]
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml where PyYAML has it
     yaml_implicit_resolvers: dict[str, Any] = {}
 
 
-def _core_rule(tag: str, pattern: str, first: str) -> None:
-    _Loader.add_implicit_resolver(_TAG + tag, re.compile(rf"(?:{pattern})\Z"), list(first))
-
-
-_core_rule("null", "~|null|Null|NULL|", "~nN")
-_Loader.add_implicit_resolver(_TAG + "null", re.compile(r"\Z"), [""])
-_core_rule("bool", "true|True|TRUE|false|False|FALSE", "tTfF")
-_core_rule("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789")
-_core_rule("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789")
+for rule in CORE_RULES:
+    _Loader.add_implicit_resolver(*rule)
 
 
 def _parse_yaml(text: str) -> Source:
@@ -181,7 +186,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != _TAG + "str":
                 written = key_node.value if isinstance(key_node, yaml.ScalarNode) else "a list or mapping"
                 self.fault(key_node, path, f"Keys are text, and {_shown(written)} is not: put it in quotes.")
-            elif key_node.value == "<<" and key_node.style is None:
+            elif key_node.value == "<<" and not key_node.style:
                 self.fault(key_node, path, "`<<` (merge) is not supported; write the keys out.")
             elif key_node.value in found:
                 self.fault(key_node, (*path, key_node.value), f"The key {_shown(key_node.value)} is written twice.")

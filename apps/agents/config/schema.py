@@ -193,7 +193,7 @@ class Document(Spec):
     agents: dict[Name, Annotated[AgentConfig, OneOf("type", lambda: AGENTS, later=LATER_AGENTS, default="llm")]] = {}
     """Agents that take tasks."""
     defaults: Defaults = Defaults()
-    """What entries use that do not say it themselves."""
+    """For entries that leave something out."""
 
 
 def model_at(path: tuple[str | int, ...], data: Mapping[str, Any]) -> type[Spec] | None:

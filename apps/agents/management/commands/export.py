@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from apps.agents.config.apply import as_yaml, export
+from apps.agents.config.apply import export
+from apps.agents.config.writing import as_yaml
 from apps.agents.management.base import ConfigCommand
 from apps.tenancy.models import DEFAULT_APP
 

@@ -18,5 +18,5 @@ class Command(ConfigCommand):
 
     def handle(self, *, file: str, **options: Any) -> None:
         document = validate(self.read(file), allow_env=True)
-        counts = f"{len(document.agents)} agents, {len(document.tools)} tools, {len(document.llms)} llms"
-        self.stdout.write(f"{file} is valid ({counts}).")
+        counts = f"agents {len(document.agents)}, tools {len(document.tools)}, llms {len(document.llms)}"
+        self.stdout.write(f"{file} is valid: {counts}.")
