@@ -11,6 +11,7 @@ import re
 import structlog
 from django.db import transaction
 
+from apps.accounts import keys
 from apps.tenancy.connection import PUBLIC, connection, in_schema
 from apps.tenancy.errors import AppExists, AppNotFound, AppProtected, BadAppName
 from apps.tenancy.migrate import Plan, migrate_app, migrate_shared
@@ -97,6 +98,7 @@ def migrate_all(*, verbosity: int = 0) -> None:
     with connection.schemas.lock():
         if not plan.is_applied(PUBLIC):
             migrate_shared(verbosity=verbosity)
+            keys.pairs()  # makes the key that signs tokens: one, before replicas make one each
         if not App.objects.filter(name=DEFAULT_APP).exists():
             create(DEFAULT_APP, by="")
         for app in App.objects.all():

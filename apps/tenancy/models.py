@@ -33,8 +33,9 @@ class App(models.Model):
     max_concurrent = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    # What django-tenants' connection interface asks of a tenant.
+    # What django-tenants asks of a tenant.
     tenant_type = None
+    auto_drop_schema = False  # `lifecycle.delete` drops it
 
     class Meta:
         ordering = ["name"]

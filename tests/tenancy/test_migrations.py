@@ -1,0 +1,121 @@
+"""Migrations run at start: once, however many start, and for every App."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from apps.accounts.models import SigningKey
+from apps.queue.models import QueueControl
+from apps.tenancy import lifecycle
+from apps.tenancy.connection import connection
+from apps.tenancy.models import App
+from tests.support.installation import Installation
+
+STATE = """
+import json
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from apps.accounts.models import SigningKey
+from apps.queue.models import QueueControl
+from apps.tenancy.connection import in_schema
+from apps.tenancy.models import App
+
+applied = {}
+for schema in ["public", *App.objects.values_list("schema_name", flat=True)]:
+    with in_schema(schema, include_public=False):
+        rows = MigrationRecorder(connection).migration_qs.values_list("app", "name")
+        applied[schema] = [list(row) for row in rows]
+print(json.dumps({"applied": applied, "controls": QueueControl.objects.count(), "keys": SigningKey.objects.count()}))
+"""
+
+UNAPPLY = """
+from django.db.migrations.executor import MigrationExecutor
+from apps.tenancy import lifecycle
+from apps.tenancy.connection import connection, in_schema
+
+lifecycle.create("acme", by="tests")
+for schema in ("app_default", "app_acme"):
+    with in_schema(schema, include_public=False):
+        MigrationExecutor(connection).migrate([("tasks", None)])
+"""
+
+
+def test_no_migration_is_missing(db: None) -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+def test_ten_processes_that_start_at_once_migrate_an_empty_database_once(empty_installation: Installation) -> None:
+    processes = [
+        empty_installation.start("migrate", "-v0", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(10)
+    ]
+    for process in processes:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    state = json.loads(empty_installation.python(STATE))
+    assert set(state["applied"]) == {"public", "app_default"}
+    for rows in state["applied"].values():
+        assert len(rows) == len({tuple(row) for row in rows}), "a migration ran twice"
+    assert {app for app, _ in state["applied"]["app_default"]} == {"agents", "tasks"}
+    assert (state["controls"], state["keys"]) == (1, 1)
+
+
+def test_every_app_is_brought_up_to_date(installation: Installation) -> None:
+    installation.python(UNAPPLY)
+    before = json.loads(installation.python(STATE))["applied"]
+    assert all(["tasks", "0001_initial"] not in before[schema] for schema in ("app_default", "app_acme"))
+    output = installation.run("migrate").stdout
+    assert "acme" in output
+    after = json.loads(installation.python(STATE))["applied"]
+    assert all(["tasks", "0001_initial"] in after[schema] for schema in ("app_default", "app_acme"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_nothing_is_to_be_done_nobody_waits_for_the_lock() -> None:
+    locked, finished = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with connection.schemas.lock():
+            locked.set()
+            finished.wait(10)
+        connections.close_all()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert locked.wait(10)
+    lifecycle.migrate_all()
+    assert thread.is_alive()
+    finished.set()
+    thread.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_at_a_time_holds_the_lock() -> None:
+    holders: list[int] = []
+    most: list[int] = []
+
+    def hold(number: int) -> None:
+        with connection.schemas.lock(), connection.schemas.lock():  # its holder may take it again
+            holders.append(number)
+            most.append(len(holders))
+            connection.schemas.exists("app_acme")
+            holders.remove(number)
+        connections.close_all()
+
+    threads = [threading.Thread(target=hold, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 8
+
+
+def test_what_every_installation_has_is_there(db: None) -> None:
+    assert App.objects.filter(name="default").exists()
+    assert QueueControl.objects.get().paused is False
+    assert SigningKey.objects.exists()

@@ -1,0 +1,73 @@
+"""Secrets are used by their App, and are nothing to anybody else."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_django import Settings
+
+from apps.accounts import tokens
+from apps.accounts.crypto import CannotDecrypt
+from apps.tenancy import secrets
+from apps.tenancy.errors import BadSecretName
+from apps.tenancy.models import App, Secret
+
+
+def test_a_secret_is_what_was_put(app: App) -> None:
+    secrets.put(app, "KEY", "first")
+    secrets.put(app, "KEY", "sécond")
+    secrets.put(app, "EMPTY", "")
+    assert secrets.values(app) == {"KEY": "sécond", "EMPTY": ""}
+    assert secrets.names(app) == ["EMPTY", "KEY"]
+
+
+def test_a_deleted_secret_is_gone(app: App) -> None:
+    secrets.put(app, "KEY", "value")
+    assert secrets.delete(app, "KEY")
+    assert not secrets.delete(app, "KEY")
+    assert secrets.values(app) == {}
+
+
+def test_another_app_has_other_secrets(app: App, other_app: App) -> None:
+    secrets.put(app, "KEY", "of acme")
+    secrets.put(other_app, "KEY", "of globex")
+    assert secrets.values(app) == {"KEY": "of acme"}
+
+
+@pytest.mark.parametrize("name", ["", "1ST", "A B", "A-B", "A/B", "É", "A" * 101, "A\n"])
+def test_a_secret_has_a_plain_name(app: App, name: str) -> None:
+    with pytest.raises(BadSecretName):
+        secrets.put(app, name, "value")
+
+
+def test_a_secret_is_encrypted_at_rest(app: App) -> None:
+    secrets.put(app, "KEY", "plain-text")
+    assert "plain-text" not in Secret.objects.get().ciphertext
+
+
+def test_a_row_copied_to_another_app_or_name_does_not_decrypt(app: App, other_app: App) -> None:
+    secrets.put(app, "KEY", "value")
+    ciphertext = Secret.objects.get().ciphertext
+    Secret.objects.create(app=other_app, name="KEY", ciphertext=ciphertext)
+    with pytest.raises(CannotDecrypt):
+        secrets.values(other_app)
+    Secret.objects.filter(app=other_app).update(app=app, name="OTHER")
+    with pytest.raises(CannotDecrypt):
+        secrets.values(app)
+
+
+def test_after_a_rotation_the_old_key_is_not_needed_any_more(app: App, settings: Settings) -> None:
+    secrets.put(app, "ONE", "1")
+    secrets.put(app, "TWO", "2")
+    old = settings.HECTOR_ENCRYPTION_KEYS
+    settings.HECTOR_ENCRYPTION_KEYS = ["new key", *old]
+    assert secrets.values(app) == {"ONE": "1", "TWO": "2"}
+    assert secrets.rotate() == 2
+    settings.HECTOR_ENCRYPTION_KEYS = ["new key"]
+    assert secrets.values(app) == {"ONE": "1", "TWO": "2"}
+    assert tokens.verify(tokens.issue_app_token("acme")).tenant_id == "acme"
+    settings.HECTOR_ENCRYPTION_KEYS = old
+    with pytest.raises(CannotDecrypt) as failure:
+        secrets.values(app)
+    assert "HECTOR_ENCRYPTION_KEYS" in str(failure.value)
+    settings.HECTOR_ENCRYPTION_KEYS = [*old, "new key"]
+    secrets.rotate()  # for the tests that follow: the process keeps the signing key as it was read last
