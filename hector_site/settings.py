@@ -166,6 +166,24 @@ HECTOR_WEB_THREADS = envint("HECTOR_WEB_THREADS", 32, least=1)
 HECTOR_CONFIG = envstr("HECTOR_CONFIG")  # the document that `hector serve` applies to the default App
 HECTOR_WATCH = envbool("HECTOR_WATCH", False)
 
+# --- Console --------------------------------------------------------------------------------------------------------
+UNFOLD = {  # what is not here is apps/console/site.py
+    "SITE_TITLE": "Hector",
+    "SITE_HEADER": "Hector",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "/static/console/logo.svg"},
+    ],
+    "STYLES": ["/static/console/console.css"],
+    "SCRIPTS": ["/static/console/console.js", "/static/console/live.js"],
+    "COLORS": {
+        "primary": {  # indigo, as the tokens of console.css
+            "50": "#eef0fe", "100": "#e0e3fd", "200": "#c7ccfb", "300": "#a5b0ff", "400": "#818cf8", "500": "#6366f1",
+            "600": "#4f46e5", "700": "#4338ca", "800": "#3730a3", "900": "#312e81", "950": "#1e1b4b",
+        }
+    },
+}  # fmt: skip
+
 # --- API ------------------------------------------------------------------------------------------------------------
 HECTOR_MAX_BODY = envint("HECTOR_MAX_BODY", 1024 * 1024, least=1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = HECTOR_MAX_BODY

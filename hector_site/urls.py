@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -11,7 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.agents.api")),
     path("", include("apps.queue.api")),
     path("", include("apps.ops.api.urls")),  # last of the API: it answers for what is left of /admin/apps and the like
-    path("admin/", admin.site.urls),
+    path("", include("apps.console.urls")),
 ]
 
 handler400 = "apps.ops.errors.bad_request"

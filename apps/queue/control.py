@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import structlog
 from django.db import transaction
+from django.db.models import Count, DurationField, F, Max
+from django.db.models.functions import Now
 
-from apps.queue import sql
 from apps.queue.entries import wake
-from apps.queue.models import QueueControl
+from apps.queue.models import QueueControl, QueueEntry
 
 log = structlog.get_logger(__name__)
 
@@ -37,16 +38,13 @@ def status() -> QueueStatus:
     control = QueueControl.objects.get(pk=1)
     found = QueueStatus(control.paused, control.reason)
     # Reads the whole table once: some 100 ms for a million entries.
-    rows = sql.fetch(
-        f"SELECT app.name, entry.state, COUNT(*), MAX({sql.seconds_since('entry.enqueued_at')})"
-        f" FROM queue_queueentry entry JOIN tenancy_app app ON app.id = entry.app_id"
-        f" GROUP BY app.name, entry.state ORDER BY app.name"
-    )
+    waiting = Max(Now() - F("enqueued_at"), output_field=DurationField())
+    rows = QueueEntry.objects.values_list("app__name", "state").annotate(count=Count("pk"), oldest=waiting).order_by("app__name")
     for app_name, state, count, oldest in rows:
         setattr(found.apps.setdefault(app_name, Counts()), state, count)
         setattr(found.total, state, getattr(found.total, state) + count)
-        if state == "ready":
-            found.oldest_ready_seconds = max(found.oldest_ready_seconds or 0.0, round(float(oldest), 3))
+        if state == QueueEntry.State.READY:
+            found.oldest_ready_seconds = max(found.oldest_ready_seconds or 0.0, round(oldest.total_seconds(), 3))
     return found
 
 

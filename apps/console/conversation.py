@@ -1,0 +1,75 @@
+"""The conversation of a task with its model, read from the journal's model checkpoints.
+
+Reads the stored messages as plain data, so that a message of a kind that is not known yet is shown and not refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from apps.tasks.models import Checkpoint, Task
+
+SHOWN = 60  # model turns; a longer conversation shows the last ones
+
+_SPEAKERS = {
+    "system-prompt": ("Instruction", "rule"),
+    "user-prompt": ("Input", "person"),
+    "text": ("Model", "smart_toy"),
+    "thinking": ("Model, thinking", "psychology"),
+    "tool-call": ("Calls", "build"),
+    "tool-return": ("Answer of", "build_circle"),
+    "retry-prompt": ("Asked again", "replay"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    key: str
+    kind: str
+    speaker: str
+    icon: str
+    content: Any
+
+
+@dataclass(frozen=True)
+class Conversation:
+    lines: list[Line]
+    earlier: bool  # whether it began before the first line
+
+
+def of(task: Task) -> Conversation:
+    turns = Checkpoint.objects.filter(task=task, kind=Checkpoint.Kind.MODEL, seq__gt=task.journal_start)
+    found = list(turns.order_by("-seq")[: SHOWN + 1])
+    lines = [
+        line
+        for turn in reversed(found[:SHOWN])
+        for number, part in enumerate(_parts(turn.value))
+        if (line := _line(f"{turn.seq}-{number}", part)) is not None
+    ]
+    return Conversation(lines, len(found) > SHOWN)
+
+
+def _parts(value: Any) -> list[dict[str, Any]]:
+    messages = value.get("messages", []) if isinstance(value, dict) else []
+    return [part for message in messages for part in message.get("parts", [])]
+
+
+def _line(key: str, part: dict[str, Any]) -> Line | None:
+    kind = part.get("part_kind", "")
+    speaker, icon = _SPEAKERS.get(kind, (kind or "Message", "chat"))
+    if kind in ("tool-call", "tool-return"):
+        speaker = f"{speaker} {part.get('tool_name', '')}"
+    content = _arguments(part.get("args")) if kind == "tool-call" else part.get("content")
+    return Line(key, kind, speaker, icon, content) if content not in (None, "", {}) or kind == "tool-call" else None
+
+
+def _arguments(args: Any) -> Any:
+    """A call's arguments, which some providers send as JSON text."""
+    if not isinstance(args, str):
+        return args
+    try:
+        return json.loads(args)
+    except ValueError:
+        return args

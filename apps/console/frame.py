@@ -1,0 +1,114 @@
+"""What is around every page: the chosen App, the navigation and its badges, the environment's label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+
+from apps.console import filters
+from apps.console.filters import Filter
+from apps.console.words import Count
+from apps.tasks.models import TaskStatus
+from apps.tenancy import lifecycle
+from apps.tenancy.errors import AppNotFound
+from apps.tenancy.models import DEFAULT_APP, App
+
+SWITCHABLE = 200  # Apps that the switcher lists; the page of Apps has all of them
+
+
+@dataclass(frozen=True)
+class Entry:
+    title: str
+    icon: str
+    url: str
+    badge: Count | None = None
+    badge_url: str = ""
+    badge_label: str = ""
+    of_app: bool = True  # it shows one App, so switching stays on it
+    active: bool = False
+
+
+def chosen_app(request: HttpRequest) -> App:
+    """The App that a request is about: the one it names, else the one chosen before.
+
+    A form names the App of the page that it stands on, so it reaches that App whatever was chosen in another window
+    since. Only a page that somebody opens is remembered: no form, and no page that refreshes itself.
+    """
+    named = request.POST.get("app") or request.GET.get("app")
+    if not named:
+        return _existing(request.session.get("app", DEFAULT_APP)) or lifecycle.get(DEFAULT_APP)
+    app = _existing(named)
+    if app is None:
+        raise Http404(f"There is no App {named}.")
+    if request.method == "GET" and not is_refresh(request) and request.session.get("app") != named:
+        request.session["app"] = named
+    return app
+
+
+def _existing(name: str) -> App | None:
+    try:
+        return lifecycle.get(name)
+    except AppNotFound:
+        return None
+
+
+def current_app() -> App:
+    """The App that this request has entered."""
+    app = connection.tenant
+    assert isinstance(app, App)
+    return app
+
+
+def is_refresh(request: HttpRequest) -> bool:
+    """Whether a page on show asks for its own parts again (live.js)."""
+    return "X-Live" in request.headers
+
+
+def context(request: HttpRequest) -> dict[str, Any]:
+    """What the frame's templates need, for a person who may see it."""
+    groups = navigation(request)
+    here = next((entry for _, entries in groups for entry in entries if entry.active), None)
+    return {
+        "app": current_app(),
+        "apps": list(App.objects.exclude(status=App.Status.DELETING)[:SWITCHABLE]),
+        "switch_url": here.url if here and here.of_app else reverse("admin:index"),
+        "navigation": groups,
+        "environment": settings.HECTOR_ENVIRONMENT,
+    }
+
+
+def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
+    """The sidebar, by what an operator asks."""
+    failed = Filter(status=(TaskStatus.FAILED,))
+    failures = filters.count(failed)
+    groups = [
+        ("Activity", [
+            _entry("Overview", "space_dashboard", "index"),
+            _entry("Tasks", "checklist", "tasks", badge=failures, badge_url=failed.url, badge_label="failed"),
+        ]),
+        ("Resources", [
+            _entry("Agents", "smart_toy", "agents"),
+            _entry("Configuration", "tune", "configuration"),
+        ]),
+        ("Platform", [
+            _entry("Apps", "apps", "platform_apps", of_app=False),
+            _entry("Queue and workers", "conveyor_belt", "platform_queue", of_app=False),
+            _entry("People", "group", "accounts_user_changelist", of_app=False),
+        ]),
+    ]  # fmt: skip
+    return [(title, [_placed(entry, request.path) for entry in entries]) for title, entries in groups]
+
+
+def _entry(title: str, icon: str, name: str, **more: Any) -> Entry:
+    return Entry(title, icon, reverse(f"admin:{name}"), **more)
+
+
+def _placed(entry: Entry, path: str) -> Entry:
+    index = reverse("admin:index")
+    active = path == index if entry.url == index else path.startswith(entry.url)
+    return Entry(**{**entry.__dict__, "active": active})

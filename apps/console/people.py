@@ -1,0 +1,38 @@
+"""The people of an installation, as far as an operator manages them here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from apps.accounts.models import User
+
+
+class PeopleAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # Unfold has no types
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "first_name", "last_name", "email", "is_active", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_superuser")
+    filter_horizontal = ()
+    search_fields = ("username", "first_name", "last_name", "email")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Rights", {
+            "fields": ("is_active", "is_superuser"),
+            "description": "A superuser is a platform operator: every App, every page. Others cannot log in here yet.",
+        }),
+        ("History", {"fields": ("last_login", "date_joined")}),
+    )  # fmt: skip
+    readonly_fields = ("last_login", "date_joined")
+    add_fieldsets = ((None, {"fields": ("username", "usable_password", "password1", "password2")}),)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """An operator passes Django's own check for staff, too."""
+        obj.is_staff = obj.is_superuser
+        super().save_model(request, obj, form, change)

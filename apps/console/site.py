@@ -1,0 +1,91 @@
+"""The console: an Unfold admin site whose pages are our own, and which shows only what is registered here.
+
+Every page is seen by platform superusers only, inside the App that the request is about. Models of an App have no
+model admin at all: their state changes through the verbs of `apps.tasks.lifecycle`, which the pages call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+from django.urls import URLPattern, path
+from unfold.sites import UnfoldAdminSite
+
+from apps.accounts.models import User
+from apps.console import frame
+from apps.console.login import LoginForm
+from apps.console.people import PeopleAdmin
+from apps.console.views import agents, configuration, new_task, overview, platform, task, tasks
+from apps.tenancy.context import in_app
+from apps.tenancy.models import App
+
+AppView = Callable[..., HttpResponseBase]
+
+
+class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
+    index_title = "Overview"
+    login_form = LoginForm
+    enable_nav_sidebar = True
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_active and request.user.is_superuser
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+        """Guards a view, and runs and renders it inside the App that the request is about."""
+        guarded = super().admin_view(view, cacheable)
+
+        def entered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not self.has_permission(request):
+                return guarded(request, *args, **kwargs)  # type: ignore[no-any-return]  # to the login page
+            with in_app(frame.chosen_app(request)):
+                response: HttpResponseBase = guarded(request, *args, **kwargs)
+                if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+                    response = response.render()
+                return response
+
+        return update_wrapper(entered, view)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context: dict[str, Any] = super().each_context(request)
+        return context | frame.context(request) if self.has_permission(request) else context
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        return overview.index(request, frame.current_app(), self)
+
+    def extra_urls(self) -> list[URLPattern]:
+        pages: list[tuple[str, AppView, str]] = [
+            ("tasks/", tasks.index, "tasks"),
+            ("tasks/new/", new_task.new, "new_task"),
+            ("tasks/<uuid:task_id>/", task.page, "task"),
+            ("tasks/<uuid:task_id>/cancel/", task.cancel, "task_cancel"),
+            ("tasks/<uuid:task_id>/retry/", task.retry, "task_retry"),
+            ("agents/", agents.index, "agents"),
+            ("agents/<str:name>/", agents.page, "agent"),
+            ("configuration/", configuration.index, "configuration"),
+            ("configuration/diff/", configuration.diff, "configuration_diff"),
+            ("configuration/<int:number>/", configuration.revision, "revision"),
+            ("platform/apps/", platform.apps, "platform_apps"),
+            ("platform/apps/<str:name>/", platform.app, "platform_app"),
+            ("platform/queue/", platform.queue, "platform_queue"),
+            ("platform/queue/entries/", platform.entries, "platform_entries"),
+            ("platform/queue/pause/", platform.pause, "queue_pause"),
+            ("platform/queue/resume/", platform.resume, "queue_resume"),
+        ]
+        return [path(route, self.page(view), name=name) for route, view, name in pages]
+
+    def page(self, view: AppView) -> Callable[..., Any]:
+        """A page of ours: `view(request, app, site, …)`."""
+
+        def shown(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+            app: App = frame.current_app()
+            return view(request, app, self, **kwargs)
+
+        return self.admin_view(update_wrapper(shown, view))  # type: ignore[no-any-return]
+
+
+site = ConsoleSite(name="admin")
+site.register(User, PeopleAdmin)

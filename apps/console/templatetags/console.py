@@ -1,0 +1,131 @@
+"""How the console's templates show a state, a time, a length of time and a payload.
+
+Everything that a model, a tool or a person wrote is text: nothing here marks any of it as safe.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from apps.console import words
+
+register = template.Library()
+
+STATES = {  # state -> icon and label; the colours are the tokens `--state-…` of console.css
+    "pending": ("schedule", "Pending"),
+    "running": ("play_circle", "Running"),
+    "input_required": ("back_hand", "Input required"),
+    "completed": ("check_circle", "Completed"),
+    "failed": ("error", "Failed"),
+    "cancelled": ("block", "Cancelled"),
+    "crashed": ("bolt", "Crashed"),
+    "released": ("undo", "Handed back"),
+    "ready": ("inbox", "Ready"),
+    "scheduled": ("schedule", "Scheduled"),
+    "leased": ("play_circle", "Leased"),
+    "parked": ("local_parking", "Parked"),
+}
+MAX_SHOWN = 100_000  # characters of a payload
+FOLD_LINES, FOLD_CHARACTERS = 24, 2000
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    return format_html('<span class="material-symbols-outlined icon" aria-hidden="true">{}</span>', name)
+
+
+@register.simple_tag
+def state(value: str) -> SafeString:
+    """A badge: colour, icon and label say the same."""
+    symbol, label = STATES[value]
+    return format_html('<span class="state" data-state="{}">{}{}</span>', value, icon(symbol), label)
+
+
+@register.filter
+def state_label(value: str) -> str:
+    return STATES[value][1]
+
+
+@register.filter
+def state_icon(value: str) -> str:
+    return STATES[value][0]
+
+
+@register.simple_tag
+def when(at: datetime | None, missing: str = "–") -> SafeString | str:
+    """A time: relative, and exact on hover. console.js keeps it current and puts it into the viewer's zone."""
+    if at is None:
+        return missing
+    at = at.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        at.strftime("%Y-%m-%d %H:%M:%S"),
+        words.relative(at, timezone.now()),
+    )
+
+
+register.filter("duration", words.duration)
+register.filter("money", words.money)
+
+
+@register.filter
+def took(item: Any) -> float | None:
+    """Seconds from `started_at` to `finished_at`, or until now."""
+    if item.started_at is None:
+        return None
+    return ((item.finished_at or timezone.now()) - item.started_at).total_seconds()
+
+
+@register.filter
+def summary(value: Any, length: int = 120) -> str:
+    """One line of a payload."""
+    text = " ".join(_text(value).split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+@register.inclusion_tag("console/_payload.html")
+def payload(value: Any, key: str, label: str = "") -> dict[str, Any]:
+    """A payload, pretty and copyable, folded when it is long. `key` tells it from others on the page."""
+    text = _text(value)
+    shown = text[:MAX_SHOWN]
+    lines = shown.count("\n") + 1
+    return {
+        "key": key,
+        "label": label,
+        "text": shown,
+        "cut": len(text) - len(shown),
+        "lines": lines,
+        "long": lines > FOLD_LINES or len(shown) > FOLD_CHARACTERS,
+        "characters": len(text),
+        "json": not isinstance(_plain(value), str),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """`{"text": "…"}` is how a plain text is stored."""
+    if isinstance(value, dict) and set(value) == {"text"} and isinstance(value["text"], str):
+        return value["text"]
+    return value
+
+
+def _text(value: Any) -> str:
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, indent=2, ensure_ascii=False)
+
+
+@register.filter
+def at(mapping: dict[Any, Any], key: Any) -> Any:
+    return mapping.get(key)
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    return _text(value)[:MAX_SHOWN]

@@ -1,0 +1,101 @@
+"""The platform: Apps, the queue and its workers; pausing and resuming the queue."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.db.models import Exists, OuterRef
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from apps.console import workforce
+from apps.console.views.render import live_page, page
+from apps.queue import control
+from apps.queue.models import QueueEntry
+from apps.tenancy import lifecycle
+from apps.tenancy.errors import AppNotFound
+from apps.tenancy.models import App
+
+PAGE = 50
+
+
+def apps(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
+    after = request.GET.get("after", "")
+    found = list(App.objects.filter(name__gt=after)[: PAGE + 1])
+    shown = found[:PAGE]
+    counts = workforce.by_app(shown)
+    return page(
+        request, site, "apps.html", "Apps",
+        rows=[(row, counts[row.pk]) for row in shown], older=shown[-1].name if len(found) > PAGE else "",
+    )  # fmt: skip
+
+
+def app(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpResponse:
+    shown = _app(name)
+    return page(
+        request, site, "app.html", str(shown), [("Apps", reverse("admin:platform_apps"))],
+        shown=shown, counts=workforce.queue_counts(shown), secrets=list(shown.secrets.values_list("name", "updated_at")),
+    )  # fmt: skip
+
+
+def queue(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
+    waiting = list(App.objects.filter(Exists(QueueEntry.objects.filter(app=OuterRef("pk"))))[:PAGE])
+    counts = workforce.by_app(waiting)
+    return live_page(
+        request, site, "queue.html", "_queue.html", "Queue and workers",
+        counts=workforce.queue_counts(),
+        rows=[(row, counts[row.pk]) for row in waiting],
+        force=workforce.workforce(),
+        seats=workforce.seats(),
+    )  # fmt: skip
+
+
+def entries(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
+    state = request.GET.get("state", "")
+    if state not in QueueEntry.State.values:
+        raise Http404("There is no such state of the queue.")
+    name = request.GET.get("of", "")
+    of = _app(name) if name else None
+    found = workforce.entries(state, of)
+    after = request.GET.get("after", "")
+    if after.isdecimal():
+        found = found.filter(pk__gt=int(after))
+    rows = list(found[: PAGE + 1])
+    return page(
+        request, site, "entries.html", f"Queue: {state}", [("Queue and workers", reverse("admin:platform_queue"))],
+        state=state, of=of, rows=rows[:PAGE], older=rows[PAGE - 1].pk if len(rows) > PAGE else "",
+    )  # fmt: skip
+
+
+def pause(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
+    """Asks first, and for a reason: it holds up the work of every App."""
+    if request.method == "POST":
+        reason = request.POST.get("reason", "").strip()[:1000]
+        control.pause(by=request.user.get_username(), reason=reason)
+        messages.success(request, "The queue is paused: what runs goes on, nothing else starts.")
+        return redirect("admin:platform_queue")
+    return _ask(request, site, "Pause queue", "pause")
+
+
+def resume(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
+    if request.method == "POST":
+        control.resume(by=request.user.get_username())
+        messages.success(request, "The queue runs again.")
+        return redirect("admin:platform_queue")
+    return _ask(request, site, "Resume queue", "resume")
+
+
+def _ask(request: HttpRequest, site: AdminSite, title: str, verb: str) -> HttpResponse:
+    crumbs = [("Queue and workers", reverse("admin:platform_queue"))]
+    return page(
+        request, site, "queue_control.html", title, crumbs,
+        verb=verb, counts=workforce.queue_counts(), force=workforce.workforce(),
+    )  # fmt: skip
+
+
+def _app(name: str) -> App:
+    try:
+        return lifecycle.get(name)
+    except AppNotFound:
+        raise Http404(f"There is no App {name}.") from None

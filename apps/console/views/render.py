@@ -1,0 +1,45 @@
+"""Answering with a page, whole or only its living part."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+
+from apps.console.frame import is_refresh
+
+_TIME = re.compile(r"(<time [^>]*>)[^<]*")  # relative times go stale by themselves; console.js keeps them current
+
+
+def page(
+    request: HttpRequest, site: AdminSite, template: str, title: str, crumbs: list[tuple[str, str]] | None = None, **values: Any
+) -> HttpResponse:
+    """A page in the console's frame. `crumbs` are the titles and addresses of the pages above it."""
+    context = {**site.each_context(request), "title": title, "crumbs": crumbs or [], **values}
+    return TemplateResponse(request, f"console/{template}", context)
+
+
+def live_page(
+    request: HttpRequest, site: AdminSite, template: str, live: str, title: str, *, ends: bool = False, **values: Any
+) -> HttpResponse:
+    """A page with a part that renews itself: `live` is that part's template, which gets `values`.
+
+    static/console/live.js asks for the part again and names the state that it shows; 304 means that nothing has
+    changed. With `ends`, nothing will change any more and it asks no further.
+    """
+    html = render_to_string(f"console/{live}", {"app": values.get("app"), **values}, request)
+    version = hashlib.sha256(_TIME.sub(r"\1", html).encode()).hexdigest()[:16]
+    if not is_refresh(request):
+        part = format_html('<div id="live" data-live="{}" data-ends="{}">', version, "yes" if ends else "no") + html
+        return page(request, site, template, title, live_part=part + format_html("</div>"), **values)
+    if request.headers["X-Live"] == version:
+        return HttpResponse(status=304)
+    response = HttpResponse(html)
+    response.headers |= {"X-Live": version, "X-Live-Ends": "yes" if ends else "no", "Cache-Control": "no-store"}
+    return response

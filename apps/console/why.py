@@ -1,0 +1,124 @@
+"""One sentence that says why a task is where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from apps.console import words
+from apps.console.templatetags.console import summary, when
+from apps.console.workforce import nobody, silence, workforce
+from apps.queue.models import QueueEntry, Worker
+from apps.tasks.events import EventType
+from apps.tasks.models import Attempt, Event, Task, TaskStatus
+from apps.tenancy.models import App
+
+_UNFINISHED = {EventType.LLM_STARTED.value, EventType.TOOL_CALL_STARTED.value}
+
+
+def sentence(app: App, task: Task) -> SafeString | str:
+    """Reads at most a handful of rows."""
+    match task.status:
+        case TaskStatus.PENDING:
+            return _pending(app, task)
+        case TaskStatus.RUNNING:
+            return _running(task)
+        case TaskStatus.INPUT_REQUIRED:
+            return "Waiting for a person to decide."
+        case TaskStatus.COMPLETED:
+            return _completed(task)
+        case TaskStatus.FAILED:
+            return _failed(task)
+        case _:
+            return _cancelled(task)
+
+
+def _pending(app: App, task: Task) -> SafeString | str:
+    entry = QueueEntry.objects.filter(app=app, kind="task", key=task.pk).first()
+    if entry is None:
+        return "Waiting to be put back into the queue: the next recovery sweep does it, within a minute."
+    if entry.state == QueueEntry.State.SCHEDULED and entry.run_at and entry.run_at > timezone.now():
+        if task.attempt:
+            error = format_html(" The last one ended with: {}", _message(task.error)) if task.error else ""
+            return format_html(
+                "Next attempt {} ({} of {}).{}", when(entry.run_at), task.attempt + 1, task.max_retries + 1, error
+            )
+        return format_html("Starts {}, as it was asked to.", when(entry.run_at))
+    if entry.state == QueueEntry.State.PARKED:
+        return "Parked: a limit on how many may run at once is reached."
+    return _waiting()
+
+
+def _waiting() -> str:
+    force = workforce()
+    if force.paused or not force.alive:
+        return force.sentence
+    alive = "1 is" if force.alive == 1 else f"{force.alive} are"
+    if not force.free:
+        return f"Waiting for a worker: {alive} alive, all slots busy."
+    return f"Waiting for a worker: {alive} alive, {force.free} of {words.plural(force.slots, 'slot')} free."
+
+
+def _running(task: Task) -> SafeString | str:
+    if task.cancel_requested_at is not None:
+        return format_html("Being cancelled: its worker was asked to stop {}.", when(task.cancel_requested_at))
+    lost = _lost_worker(task)
+    if lost is not None:
+        return format_html(
+            "Its worker {} was last seen {}: another one takes the task over when that is {} ago.",
+            task.worker, when(lost.heartbeat_at), words.duration(settings.HECTOR_QUEUE_STALE_THRESHOLD),
+        )  # fmt: skip
+    last = Event.objects.filter(task=task).order_by("-seq").first()
+    doing = _doing(last) if last and last.type in _UNFINISHED else "Running"
+    started = when(task.attempt_started_at or task.started_at)
+    return format_html("{} on {}: attempt {} of {}, started {}.", doing, task.worker, task.attempt, task.max_retries + 1, started)
+
+
+def _doing(event: Event) -> str:
+    if event.type == EventType.LLM_STARTED:
+        return f"Waiting for the model {event.payload.get('model', '')}"
+    return f"Running the tool {event.payload.get('tool', '')}"
+
+
+def _lost_worker(task: Task) -> Worker | None:
+    host, _, pid = task.worker.rpartition(":")
+    if not pid.isdigit():
+        return None
+    worker = Worker.objects.filter(host=host, pid=int(pid), stopped_at=None).order_by("-id").first()
+    return worker if worker and worker.heartbeat_at < timezone.now() - silence() else None
+
+
+def _completed(task: Task) -> SafeString | str:
+    seconds = (task.finished_at - task.started_at).total_seconds() if task.finished_at and task.started_at else None
+    attempts = "at the first attempt" if task.attempt == 1 else f"at attempt {task.attempt}"
+    return format_html("Completed {} {}, after {}.", attempts, when(task.finished_at), words.duration(seconds))
+
+
+def _failed(task: Task) -> SafeString | str:
+    error = task.error or {}
+    last = Attempt.objects.filter(task=task).order_by("-id").first()
+    if last is None:
+        return format_html("Failed {} before it could run: {}", when(task.finished_at), _message(error))
+    attempts = words.plural(task.attempt, "attempt")
+    why = "" if error.get("retryable") else " It was not tried again, since that would not help."
+    if task.max_retries == 0 or task.attempt > task.max_retries:
+        why = ""
+    return format_html("Failed {} after {}: {}{}", when(task.finished_at), attempts, _message(error), why)
+
+
+def _cancelled(task: Task) -> SafeString | str:
+    asked = (
+        Event.objects.filter(task=task).exclude(actor="").exclude(type=EventType.CUSTOM).order_by("-seq").first()
+    )
+    by = asked.actor if asked else "the system"
+    reason = asked.payload.get("reason", "") if asked else ""
+    return format_html("Cancelled by {} {}{}", by, when(task.finished_at), f": {reason}" if reason else ".")
+
+
+def _message(error: Any) -> str:
+    text = summary((error or {}).get("message") or "no message", 240)
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
