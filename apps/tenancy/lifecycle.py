@@ -16,6 +16,7 @@ from apps.tenancy.connection import PUBLIC, connection, in_schema
 from apps.tenancy.errors import AppExists, AppNotFound, AppProtected, BadAppName
 from apps.tenancy.migrate import Plan, migrate_app, migrate_shared
 from apps.tenancy.models import DEFAULT_APP, SLUG, App
+from apps.tenancy.paths import remove_workdir
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ def create(name: str, *, by: str, weight: int = 1, max_concurrent: int | None = 
 
 
 def delete(app: App, *, by: str) -> None:
-    """Deletes an App with all that is in it: tasks, events, secrets, queue entries.
+    """Deletes an App with all that is in it: tasks, events, secrets, queue entries, this host's files.
 
     Work in progress loses its lease and ends. Raises AppProtected for `default`.
     """
@@ -75,6 +76,7 @@ def _remove(app: App) -> None:
     with in_schema(PUBLIC):
         _remove_rows_of(app)
         connection.schemas.drop(app.schema_name)
+        remove_workdir(app.name)
         App.objects.filter(pk=app.pk).delete()
 
 

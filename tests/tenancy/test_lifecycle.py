@@ -37,7 +37,7 @@ def test_a_new_app_can_be_used_at_once() -> None:
     made = lifecycle.create("new-one", by="operator", weight=3, max_concurrent=5, display_name="New")
     found = lifecycle.get("new-one")
     assert (found.pk, found.weight, found.max_concurrent, str(found)) == (made.pk, 3, 5, "New")
-    assert found.created_at is not None
+    assert made.created_at == found.created_at
     with in_app("new-one"):
         Revision.objects.create(number=1, document={})
         assert Revision.objects.count() == 1
@@ -115,8 +115,11 @@ def test_a_deleted_app_leaves_no_trace_and_its_name_can_be_used_again() -> None:
         QueueEntry.objects.create(app=one, key=uuid4())
         with in_app(one):
             Revision.objects.create(number=1, document={})
+        (workdir(one.name) / "file").write_text("content")
     lifecycle.delete(app, by="operator")
     assert not connection.schemas.exists(app.schema_name)
+    assert not list(workdir("gone").iterdir())
+    assert list(workdir("acme").iterdir())
     assert list(QueueEntry.objects.values_list("app", flat=True)) == [keeper.pk]
     with pytest.raises(AppNotFound):
         lifecycle.get("gone")

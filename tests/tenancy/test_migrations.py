@@ -43,6 +43,7 @@ lifecycle.create("acme", by="tests")
 for schema in ("app_default", "app_acme"):
     with in_schema(schema, include_public=False):
         MigrationExecutor(connection).migrate([("tasks", None)])
+        assert "tasks_task" not in connection.introspection.table_names()
 """
 
 
@@ -67,8 +68,6 @@ def test_ten_processes_that_start_at_once_migrate_an_empty_database_once(empty_i
 
 def test_every_app_is_brought_up_to_date(installation: Installation) -> None:
     installation.python(UNAPPLY)
-    before = json.loads(installation.python(STATE))["applied"]
-    assert all(["tasks", "0001_initial"] not in before[schema] for schema in ("app_default", "app_acme"))
     output = installation.run("migrate").stdout
     assert "acme" in output
     after = json.loads(installation.python(STATE))["applied"]
