@@ -84,6 +84,7 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "admin-queue-pause": {"POST": Need.PLATFORM},
     "admin-queue-resume": {"POST": Need.PLATFORM},
     "admin-workers": {"GET": Need.PLATFORM},
+    "admin-nothing": {"GET": Need.NOBODY},  # a 404
 }
 
 

@@ -56,7 +56,7 @@ class Agents(AppView):
     )
     def get(self, request: Request) -> Response:
         shown = page(request, Agent.objects.select_related("version"), _BY_NAME, self.query(PageQuery))
-        return Response(shown.answer(AgentOut(shown.rows, many=True).data))
+        return shown.answer(AgentOut)
 
 
 class OneAgent(AppView):

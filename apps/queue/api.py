@@ -91,7 +91,7 @@ class Workers(ApiView):
         held = Count("queueentry", filter=Q(queueentry__state="leased"))
         workers = Worker.objects.filter(stopped_at=None).annotate(running=held)
         shown = page(request, workers, BY_ID, self.query(PageQuery))
-        return Response(shown.answer(WorkerOut(shown.rows, many=True).data))
+        return shown.answer(WorkerOut)
 
 
 urlpatterns = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,10 +42,10 @@ class HasItem(Func):
     arity = 2
     output_field = BooleanField()
 
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self._as("({} ? {})", compiler)
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self._as("EXISTS (SELECT 1 FROM JSON_EACH({}) WHERE value = {})", compiler)
 
     def _as(self, template: str, compiler: Any) -> tuple[str, list[Any]]:
@@ -80,9 +81,7 @@ def _with_text(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
     stored = json.dumps(text, ensure_ascii=not sql.is_postgresql())[1:-1]
     reach = tasks.order_by("-pk").values("pk")[:TEXT_REACH]
     found = Q(input_text__icontains=stored) | Q(output_text__icontains=stored)
-    try:
+    with suppress(ValueError):
         found |= Q(pk=UUID(text))
-    except ValueError:
-        pass
     columns = {"input_text": Cast("input", TextField()), "output_text": Cast("output", TextField())}
     return Task.objects.alias(**columns).filter(found, pk__in=reach)

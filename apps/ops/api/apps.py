@@ -38,7 +38,7 @@ class Apps(ApiView):
     )
     def get(self, request: Request) -> Response:
         shown = page(request, App.objects.exclude(status=App.Status.DELETING), BY_ID, self.query(PageQuery))
-        return Response(shown.answer(AppOut(shown.rows, many=True).data))
+        return shown.answer(AppOut)
 
     @extend_schema(
         operation_id="create_app",
@@ -108,7 +108,7 @@ class AppSecrets(ApiView):
     def get(self, request: Request, name: str) -> Response:
         rows = Secret.objects.filter(app=lifecycle.get(name)).defer("ciphertext")
         shown = page(request, rows, _BY_NAME, self.query(PageQuery))
-        return Response(shown.answer(SecretOut(shown.rows, many=True).data))
+        return shown.answer(SecretOut)
 
 
 class AppSecret(ApiView):

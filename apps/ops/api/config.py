@@ -112,7 +112,7 @@ class Revisions(ApiView):
     def get(self, request: Request, name: str) -> Response:
         with in_app(lifecycle.get(name)):
             shown = page(request, Revision.objects.all(), _NEWEST_FIRST, self.query(PageQuery))
-            return Response(shown.answer(RevisionOut(shown.rows, many=True).data))
+            return shown.answer(RevisionOut)
 
 
 class Rollback(ApiView):

@@ -1,10 +1,12 @@
+from typing import NoReturn
+
 from django.http import Http404, HttpRequest
 from django.urls import path, re_path
 
 from apps.ops.api import apps, config, documents
 
 
-def nothing(request: HttpRequest) -> None:
+def nothing(request: HttpRequest) -> NoReturn:
     """What begins like the API's addresses but is none: a problem, not the console's login page."""
     raise Http404
 

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.tasks.models import Attempt, Checkpoint, Event, Task, TaskStatus
-from apps.tenancy.http.fields import Body, Instant, Mapped, Number, Text, WholeNumber
+from apps.tenancy.http.fields import Body, Instant, Mapped, Number, Several, Text, WholeNumber
 from apps.tenancy.http.pagination import PageQuery
 
 _ANY_JSON = {"description": "Any JSON value."}
@@ -69,7 +69,7 @@ class RetryBody(Body):
 
 
 class TaskQuery(PageQuery):
-    status = serializers.MultipleChoiceField(
+    status = Several(
         choices=TaskStatus.choices, required=False, allow_empty=False, help_text="May be given several times."
     )
     agent = serializers.CharField(max_length=100, required=False)

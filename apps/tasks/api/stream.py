@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +55,7 @@ class EventStream:
             self._parts.close()
             self._share.give_back()
 
-    def _run(self) -> Any:
+    def _run(self) -> Generator[str, None, None]:
         yield "retry: 2000\n\n"
         pausing, spoken = pauses(), time.monotonic()
         while not draining():

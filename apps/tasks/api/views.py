@@ -84,13 +84,13 @@ class Tasks(AppView):
         )
         found = search(wanted).select_related("agent_version").defer("agent_version__spec")
         shown = page(request, found, BY_UUID, query)
-        return Response(shown.answer([as_json(task) for task in shown.rows]))
+        return shown.answer(TaskOut)
 
     @extend_schema(
         operation_id="submit_task",
         summary="Submit a task",
-        description="Once this has answered, the task is durable. With `Prefer: wait=N` the answer is held until the task "
-        "rests (ends, or needs a person): 200 if it did within N seconds.",
+        description="Once this has answered, the task is durable. With `Prefer: wait=N` the answer is held until the "
+        "task rests (ends, or needs a person): 200 if it did within N seconds.",
         parameters=[
             APP_PARAMETER,
             OpenApiParameter(
@@ -139,8 +139,8 @@ class TaskEvents(TaskView):
     @extend_schema(
         operation_id="list_task_events",
         summary="What happened to a task, the oldest first",
-        description="With `Accept: text/event-stream` as a stream that goes on until the task has ended; each event has "
-        "its `seq` as id, and `Last-Event-ID` resumes after one. 204: there is nothing after that one, and never will be.",
+        description="With `Accept: text/event-stream` as a stream that goes on until the task has ended; each event "
+        "has its `seq` as id, and `Last-Event-ID` resumes after one. 204: nothing comes after that one any more.",
         parameters=[
             APP_PARAMETER,
             _TASK_ID,
@@ -157,7 +157,7 @@ class TaskEvents(TaskView):
             return self._stream(task, _last_event_id(request))
         query = self.query(PageQuery)
         shown = page(request, Event.objects.filter(task=task), _IN_JOURNAL_ORDER, query)
-        return Response(shown.answer(EventOut(shown.rows, many=True).data))
+        return shown.answer(EventOut)
 
     def _stream(self, task: Task, after: int) -> HttpResponseBase:
         if task.status in FINAL and after >= task.last_seq:
@@ -193,7 +193,7 @@ class TaskAttempts(TaskView):
         shown = page(request, Attempt.objects.filter(task=self.task(id)), _OLDEST_FIRST, self.query(PageQuery))
         # A traceback shows more than an App's people should see of the installation.
         shape = AttemptForOperators if self.caller.is_platform_operator else AttemptOut
-        return Response(shown.answer(shape(shown.rows, many=True).data))
+        return shown.answer(shape)
 
 
 class TaskCheckpoints(TaskView):
@@ -206,7 +206,7 @@ class TaskCheckpoints(TaskView):
     def get(self, request: Request, id: UUID) -> Response:
         rows = Checkpoint.objects.filter(task=self.task(id))
         shown = page(request, rows, _IN_JOURNAL_ORDER, self.query(PageQuery))
-        return Response(shown.answer(CheckpointOut(shown.rows, many=True).data))
+        return shown.answer(CheckpointOut)
 
 
 class CancelTask(TaskView):

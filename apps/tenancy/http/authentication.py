@@ -42,7 +42,7 @@ class BearerAuthentication(BaseAuthentication):
 
 
 class ConsoleSession(BaseAuthentication):
-    """Somebody who is logged in to the console. For reading documents only: there is no check against forged requests."""
+    """Somebody who is logged in to the console. For reading documents only: it does not look for forged requests."""
 
     def authenticate(self, request: Request) -> tuple[Caller, None] | None:
         user = getattr(request._request, "user", None)

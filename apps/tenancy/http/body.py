@@ -36,7 +36,7 @@ class YAMLTextParser(BaseParser):
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> str:
+    ) -> Any:
         return read_text(stream)
 
 

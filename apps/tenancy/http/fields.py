@@ -78,6 +78,13 @@ class Instant(serializers.DateTimeField):
         return instant
 
 
+class Several(serializers.MultipleChoiceField):
+    """A parameter that may be given several times, or not at all."""
+
+    def get_value(self, dictionary: Mapping[str, Any]) -> Any:
+        return super().get_value(dictionary) if self.field_name in dictionary else serializers.empty
+
+
 class Mapped(serializers.JSONField):
     """A JSON object."""
 

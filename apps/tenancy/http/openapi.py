@@ -56,18 +56,21 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 @cache
 def listed(item: type[serializers.BaseSerializer[Any]]) -> dict[int, Any]:
     """The answer of a list of these."""
-    link = {"allow_null": True, "help_text": "null: there is no such page."}
     name = item.__name__.removesuffix("Out").removesuffix("ForOperators")
     return {
         200: inline_serializer(
             f"{name}List",
             {
                 "results": item(many=True),
-                "next": serializers.URLField(**link),
-                "previous": serializers.URLField(**link),
+                "next": _link(),
+                "previous": _link(),
             },
         )
     }
+
+
+def _link() -> serializers.URLField:
+    return serializers.URLField(allow_null=True, help_text="null: there is no such page.")
 
 
 def add_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from django.db.models import Model, QuerySet
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from apps.tenancy.http.fields import Query
@@ -63,8 +64,9 @@ class Page(Generic[Row]):
     next: str | None
     previous: str | None
 
-    def answer(self, results: list[Any]) -> dict[str, Any]:
-        return {"results": results, "next": self.next, "previous": self.previous}
+    def answer(self, shape: type[serializers.BaseSerializer[Any]]) -> Response:
+        results = shape(self.rows, many=True).data
+        return Response({"results": results, "next": self.next, "previous": self.previous})
 
 
 def page(request: Request, rows: QuerySet[Row], order: Order, query: dict[str, Any]) -> Page[Row]:
