@@ -67,7 +67,9 @@ def _model_api(error: ai.ModelAPIError) -> Failure:
             return Failure("rejected", error.message, retryable=False)
         case ai.ModelRateLimitError():
             return Failure("rate_limited", error.message, retryable=True, retry_after=error.retry_after)
-    return Failure("connection_failed", error.message, retryable=True, retry_after=error.retry_after)
+        case ai.ModelConnectionError():
+            return Failure("connection_failed", error.message, retryable=True, retry_after=error.retry_after)
+    return Failure("server_error", error.message, retryable=True, retry_after=error.retry_after)
 
 
 def _http_status(status: int, message: str, retry_after: float | None = None) -> Failure:

@@ -199,7 +199,9 @@ async def test_a_server_that_is_not_there_is_retryable(server: ModelServer, buil
 async def test_an_answer_that_is_not_json_is_the_servers_fault(server: ModelServer, build: Build) -> None:
     server.script(model_server.not_json())
 
-    assert (await failure(server, build)).code == "model_misbehaved"
+    ended = await failure(server, build)
+
+    assert (ended.code, ended.retryable) == ("server_error", True)
 
 
 async def test_a_model_that_cannot_write_json_gets_a_second_chance(server: ModelServer, build: Build) -> None:

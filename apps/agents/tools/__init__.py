@@ -5,9 +5,9 @@ Registering is cheap: Pydantic AI and the MCP client are imported with the first
 
 from __future__ import annotations
 
-from apps.agents.tools import command, function, http
+from apps.agents.tools import command, function, http, mcp
 
 
 def register() -> None:
-    for tool_type in (command, function, http):
+    for tool_type in (command, function, http, mcp):
         tool_type.register()

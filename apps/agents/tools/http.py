@@ -111,9 +111,10 @@ class Http:
             content = {"content": body.encode()}
         elif body is not None:
             content = {"json": body}
-        url = httpx2.URL(self._address(arguments))
-        if query:
-            url = url.copy_merge_params(query)
+        try:
+            url = httpx2.URL(self._address(arguments)).copy_merge_params(query)
+        except httpx2.InvalidURL as error:
+            raise CallFailed("with these values the address is not valid") from error
         return httpx2.Request(spec.method, url, headers={"Accept-Encoding": "identity"} | headers, **content)
 
     def _address(self, arguments: dict[str, Any]) -> str:

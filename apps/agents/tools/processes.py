@@ -22,6 +22,7 @@ GRACE: Final = 2.0
 OUTPUT_LIMIT: Final = 64 * 1024  # bytes; the first and the last half of it are kept
 _CHUNK: Final = 16 * 1024
 _SUPERVISOR: Final = str(Path(__file__).with_name("supervisor.py"))
+UNLIMITED: Final = -1
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,16 @@ async def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], limits:
             await _ended(process)
 
 
+def supervised(argv: Sequence[str], limits: Limits, *, leash: str, grace: float = GRACE) -> list[str]:
+    """The command line that runs `argv` under the supervisor."""
+    numbers = [str(limits.cpu), str(limits.memory), str(limits.file_size), str(grace)]
+    return [sys.executable, "-I", "-S", _SUPERVISOR, leash, *numbers, *argv]
+
+
 async def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], limits: Limits) -> asyncio.subprocess.Process:
-    numbers = [str(limits.cpu), str(limits.memory), str(limits.file_size), str(GRACE)]
     try:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-I", "-S", _SUPERVISOR, *numbers, *argv),
+            *supervised(argv, limits, leash="stdin"),
             cwd=cwd,
             env=dict(env),
             stdin=asyncio.subprocess.PIPE,
