@@ -41,4 +41,8 @@ def load(path: str) -> Callable[..., Any]:
         raise HandlerRefused(f"{module_name} has no {name}.")
     if not callable(found):
         raise HandlerRefused(f"{path} is not callable.")
+    home = getattr(found, "__module__", None) or ""
+    if not any(f"{home}.".startswith(f"{package}.") for package in settings.HECTOR_FUNCTION_ALLOW):
+        # A module of an allowed package that imports `subprocess.run` does not thereby offer it.
+        raise HandlerRefused(f"{path} comes from {home or 'nowhere'}, which is in no package on HECTOR_FUNCTION_ALLOW.")
     return found  # type: ignore[no-any-return]  # what a getattr gives has no type

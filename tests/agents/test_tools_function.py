@@ -92,3 +92,11 @@ async def test_a_cancelled_call_does_not_wait_for_a_blocked_thread(context: Buil
             await asyncio.wait_for(calling, timeout=2)
     finally:
         marker.unlink()
+
+
+@pytest.mark.parametrize("name", ["run", "Path", "asyncio", "no_such_function"])
+async def test_what_a_module_only_imports_is_not_offered(context: BuildContext, name: str) -> None:
+    with pytest.raises(PermanentError) as raised:
+        tool(name, context)
+
+    assert raised.value.code == "handler_refused"
