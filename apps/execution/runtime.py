@@ -21,7 +21,6 @@ from pydantic_ai.toolsets import CombinedToolset
 from apps.agents.config.references import resolver
 from apps.agents.config.spec import AgentSpec
 from apps.agents.llms import chain
-from apps.agents.llms import chain
 from apps.agents.registry import BuildContext, tool_types
 from apps.execution.toolset import Deps, JournaledToolset
 from apps.queue.database import DatabaseThread
