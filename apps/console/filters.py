@@ -6,7 +6,6 @@ Every count of tasks on every page is made by `capped` from a `Filter`, and link
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,21 +13,20 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apps.console.words import Count
-from apps.queue import sql
 from apps.tasks.models import Task, TaskStatus
+from apps.tasks.search import TaskFilter, search
 
 CAP = 1000
-SEARCHED = 10_000  # a search by text looks at so many of the newest tasks
 WINDOWS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 WINDOW_LABELS = {"1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days"}
-_ID_PREFIX = re.compile(r"[0-9a-f]{6,32}")
+_ID_PREFIX = re.compile(r"0[0-9a-f]{5,31}")  # a UUIDv7 of this century begins with 0
 
 
 @dataclass(frozen=True)
@@ -77,21 +75,24 @@ class Filter:
         return reverse("admin:tasks") + (f"?{query}" if query else "")
 
     def tasks(self) -> QuerySet[Task]:
-        """The tasks, the newest first. Indexes serve status, agent, session and finish time."""
-        tasks = Task.objects.order_by("-id")
-        exact = {"agent": self.agent, "session": self.session, "entry_point": self.entry_point}
-        tasks = tasks.filter(**{name: value for name, value in exact.items() if value})
-        if self.status:
-            tasks = tasks.filter(status__in=self.status)
+        """The tasks, the newest first. Indexes serve id, status, agent, session and finish time."""
+        ids = _id_range(self.q)
+        wanted = TaskFilter(
+            status=self.status,
+            agent=self.agent,
+            session=self.session,
+            tag=self.tag,
+            entry_point=self.entry_point,
+            finished_after=self.finished_after,
+            finished_before=self.finished_before,
+            text=None if ids else self.q,
+        )
+        tasks = search(wanted).order_by("-id")
+        if ids:
+            tasks = tasks.filter(pk__range=ids)
         if self.created:
             tasks = tasks.filter(pk__gte=_first_id(timezone.now() - WINDOWS[self.created]))
-        if self.finished_after:
-            tasks = tasks.filter(finished_at__gte=self.finished_after)
-        if self.finished_before:
-            tasks = tasks.filter(finished_at__lt=self.finished_before)
-        if self.tag:
-            tasks = _tagged(tasks, self.tag)
-        return _matching(tasks, self.q) if self.q else tasks
+        return tasks
 
     @property
     def searches_text(self) -> bool:
@@ -121,25 +122,8 @@ def _first_id(at: datetime) -> UUID:
     return UUID(int=int(at.timestamp() * 1000) << 80)
 
 
-def _tagged(tasks: QuerySet[Task], tag: str) -> QuerySet[Task]:
-    if sql.is_postgresql():
-        return tasks.filter(tags__contains=[tag])
-    where = "EXISTS (SELECT 1 FROM json_each(tasks_task.tags) AS tag WHERE tag.value = %s)"
-    return tasks.extra(where=[where], params=[tag])  # noqa: S610 - SQLite's JSON has no `contains` in the ORM
-
-
-def _matching(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
-    """By the beginning of an id, or by text in the input of the newest tasks."""
-    if (ids := _id_range(text)) is not None:
-        return tasks.filter(pk__range=ids)
-    escaped = json.dumps(text, ensure_ascii=not sql.is_postgresql())[1:-1]
-    newest = tasks[:SEARCHED].values("pk")
-    return Task.objects.order_by("-id").filter(pk__in=newest).filter(
-        Q(input__icontains=escaped) | Q(session__icontains=text) | Q(agent__icontains=text)
-    )
-
-
 def _id_range(text: str) -> tuple[UUID, UUID] | None:
+    """The ids that begin with what looks like the beginning of one."""
     prefix = text.lower().replace("-", "")
     if not _ID_PREFIX.fullmatch(prefix):
         return None

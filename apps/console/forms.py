@@ -38,7 +38,7 @@ class TaskForm(forms.Form):
     )
 
     def __init__(self, *args: Any, schema: dict[str, Any] | None, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
         self.from_schema = is_form(schema)
         common = dict(self.fields)
         self.fields.clear()
@@ -50,7 +50,10 @@ class TaskForm(forms.Form):
             self.fields["input"] = JSONText(label="Input, as JSON", help_text="The agent's input schema checks it.")
         else:
             self.fields["input"] = forms.CharField(
-                label="Input", widget=forms.Textarea(attrs={"rows": 8}), strip=False, help_text="What the agent is asked."
+                label="Input",
+                widget=forms.Textarea(attrs={"rows": 8}),
+                strip=False,
+                help_text="What the agent is asked.",
             )
         self.fields.update(common)
         for name, field in self.fields.items():
@@ -91,12 +94,12 @@ def _field(name: str, part: Any, *, required: bool) -> forms.Field:
     }
     choices = part.get("enum")
     if isinstance(choices, list) and all(isinstance(choice, str) for choice in choices):
-        empty = [] if required else [("", "–")]
+        empty = [] if required else [("", "(none)")]
         return forms.ChoiceField(choices=[*empty, *((choice, choice) for choice in choices)], **common)
     match part.get("type"):
         case "string":
             longest = part.get("maxLength")
-            short = name != "text" and (longest is not None and longest <= _LONG_TEXT or "format" in part)
+            short = name != "text" and ((longest is not None and longest <= _LONG_TEXT) or "format" in part)
             widget = forms.TextInput() if short else forms.Textarea(attrs={"rows": 4})
             return forms.CharField(max_length=longest, strip=False, widget=widget, **common)
         case "integer":

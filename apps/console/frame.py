@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 
@@ -15,6 +14,7 @@ from apps.console.filters import Filter
 from apps.console.words import Count
 from apps.tasks.models import TaskStatus
 from apps.tenancy import lifecycle
+from apps.tenancy.connection import connection
 from apps.tenancy.errors import AppNotFound
 from apps.tenancy.models import DEFAULT_APP, App
 

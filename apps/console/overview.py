@@ -83,6 +83,7 @@ def busiest_agents() -> list[AgentFigures]:
     for agent, started, finished, usage in rows:
         figures = found.setdefault(agent, AgentFigures(agent))
         figures.tasks += 1
+        assert started and finished
         figures.seconds += max(0.0, (finished - started).total_seconds())
         figures.cost += Decimal(str(usage.get("cost_usd") or 0))
     return sorted(found.values(), key=lambda figures: (-figures.mean_seconds, figures.agent))[:6]

@@ -32,6 +32,9 @@ class PeopleAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # Unfo
     readonly_fields = ("last_login", "date_joined")
     add_fieldsets = ((None, {"fields": ("username", "usable_password", "password1", "password2")}),)
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": "People", **(extra_context or {})})
+
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """An operator passes Django's own check for staff, too."""
         obj.is_staff = obj.is_superuser

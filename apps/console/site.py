@@ -84,7 +84,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             app: App = frame.current_app()
             return view(request, app, self, **kwargs)
 
-        return self.admin_view(update_wrapper(shown, view))  # type: ignore[no-any-return]
+        return self.admin_view(update_wrapper(shown, view))
 
 
 site = ConsoleSite(name="admin")

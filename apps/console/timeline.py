@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ class Row:
     open: bool = False  # it has begun and not ended
     error: str = ""
     detail: Any = None  # a payload
+    offset: float = 0.0  # seconds since the first event
     left: float = 0.0
     width: float = 0.0
 
@@ -39,7 +40,6 @@ class Timeline:
     rows: list[Row]
     earlier: int  # events that are not shown
     seconds: float
-    waterfall: bool = field(default=False)  # whether lengths are worth drawing
 
 
 def of(task: Task) -> Timeline:
@@ -53,31 +53,28 @@ def of(task: Task) -> Timeline:
     total = (end - begin).total_seconds()
     for row in rows:
         _place(row, begin, end, total)
-    return Timeline(rows, (events[0].seq or 1) - 1, total, waterfall=any(row.seconds is not None for row in rows))
+    return Timeline(rows, (events[0].seq or 1) - 1, total)
+
+
+Key = tuple[str, Any]  # what has begun: "llm" and its request, or "tool" and its call
+_KINDS = {"llm": ("smart_toy", "Model", "model"), "tool": ("build", "Tool", "tool")}
 
 
 def _rows(events: list[Event], task: Task) -> list[Row]:
     rows: list[Row] = []
-    begun: dict[tuple[str, Any], Row] = {}
+    begun: dict[Key, Row] = {}
     for event in events:
         payload = event.payload
         match event.type:
             case EventType.LLM_STARTED:
-                row = Row(event.seq or 0, "smart_toy", f"Model {payload.get('model', '')}", event.at, open=True)
-                begun["llm", payload.get("request")] = row
-                rows.append(row)
+                rows.append(_begin(begun, ("llm", payload.get("request")), event))
             case EventType.TOOL_CALL_STARTED:
-                row = Row(
-                    event.seq or 0, "build", f"Tool {payload.get('tool', '')}", event.at, open=True,
-                    detail=payload.get("arguments"),
-                )  # fmt: skip
-                begun["tool", payload.get("call")] = row
-                rows.append(row)
+                rows.append(_begin(begun, ("tool", payload.get("call")), event))
             case EventType.LLM_COMPLETED:
-                _end(begun.pop(("llm", payload.get("request")), None), event, rows, "smart_toy", "Model", _tokens(payload))
+                _end(begun, ("llm", payload.get("request")), event, rows, _tokens(payload))
             case EventType.TOOL_CALL_COMPLETED:
                 text = "answered from the journal, not run again" if payload.get("replayed") else ""
-                _end(begun.pop(("tool", payload.get("call")), None), event, rows, "build", "Tool", text)
+                _end(begun, ("tool", payload.get("call")), event, rows, text)
             case EventType.CHECKPOINT_SAVED:
                 continue
             case _:
@@ -86,11 +83,23 @@ def _rows(events: list[Event], task: Task) -> list[Row]:
     return rows
 
 
-def _end(row: Row | None, event: Event, rows: list[Row], icon: str, kind: str, text: str) -> None:
+def _row(key: Key, event: Event) -> Row:
+    icon, kind, name = _KINDS[key[0]]
+    return Row(event.seq or 0, icon, f"{kind} {event.payload.get(name, '')}", event.at)
+
+
+def _begin(begun: dict[Key, Row], key: Key, event: Event) -> Row:
+    row = begun[key] = _row(key, event)
+    row.open = True
+    row.detail = event.payload.get("arguments")
+    return row
+
+
+def _end(begun: dict[Key, Row], key: Key, event: Event, rows: list[Row], text: str) -> None:
     """Completes the row of what has ended now; makes one if its beginning is not on the page."""
+    row = begun.pop(key, None)
     if row is None:
-        name = event.payload.get("tool") or event.payload.get("model") or ""
-        row = Row(event.seq or 0, icon, f"{kind} {name}", event.at)
+        row = _row(key, event)
         rows.append(row)
     row.open = False
     row.text = text
@@ -106,7 +115,7 @@ _ENDS = {
 }  # fmt: skip
 
 
-def _interrupt(event: Event, begun: dict[tuple[str, Any], Row]) -> None:
+def _interrupt(event: Event, begun: dict[Key, Row]) -> None:
     """The attempt is over, or another one begins: what was under way did not finish."""
     if event.type not in _ENDS:
         return
@@ -173,8 +182,9 @@ def _message(error: Any) -> str:
 
 
 def _place(row: Row, begin: datetime, end: datetime, total: float) -> None:
+    row.offset = (row.at - begin).total_seconds()
     if total <= 0:
         return
-    row.left = round(100 * (row.at - begin).total_seconds() / total, 2)
+    row.left = round(100 * row.offset / total, 2)
     length = (end - row.at).total_seconds() if row.open else row.seconds or 0.0
     row.width = round(min(100 * length / total, 100 - row.left), 2)

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from apps.console import words
 from apps.console.templatetags.console import summary, when
-from apps.console.workforce import nobody, silence, workforce
+from apps.console.workforce import silence, workforce
 from apps.queue.models import QueueEntry, Worker
 from apps.tasks.events import EventType
 from apps.tasks.models import Attempt, Event, Task, TaskStatus
@@ -75,7 +75,9 @@ def _running(task: Task) -> SafeString | str:
     last = Event.objects.filter(task=task).order_by("-seq").first()
     doing = _doing(last) if last and last.type in _UNFINISHED else "Running"
     started = when(task.attempt_started_at or task.started_at)
-    return format_html("{} on {}: attempt {} of {}, started {}.", doing, task.worker, task.attempt, task.max_retries + 1, started)
+    return format_html(
+        "{} on {}: attempt {} of {}, started {}.", doing, task.worker, task.attempt, task.max_retries + 1, started
+    )
 
 
 def _doing(event: Event) -> str:
@@ -111,9 +113,7 @@ def _failed(task: Task) -> SafeString | str:
 
 
 def _cancelled(task: Task) -> SafeString | str:
-    asked = (
-        Event.objects.filter(task=task).exclude(actor="").exclude(type=EventType.CUSTOM).order_by("-seq").first()
-    )
+    asked = Event.objects.filter(task=task).exclude(actor="").exclude(type=EventType.CUSTOM).order_by("-seq").first()
     by = asked.actor if asked else "the system"
     reason = asked.payload.get("reason", "") if asked else ""
     return format_html("Cancelled by {} {}{}", by, when(task.finished_at), f": {reason}" if reason else ".")

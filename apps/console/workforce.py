@@ -123,6 +123,8 @@ def by_app(apps: Iterable[App]) -> dict[int, dict[str, Count]]:
 
 
 def _states(app: App) -> dict[str, Count]:
-    states = list(QueueEntry.objects.filter(app=app).order_by("-priority", "tag").values_list("state", flat=True)[: CAP + 1])
+    states = list(
+        QueueEntry.objects.filter(app=app).order_by("-priority", "tag").values_list("state", flat=True)[: CAP + 1]
+    )
     more = len(states) > CAP
     return {state: Count(states.count(state), more) for state in QueueEntry.State.values}

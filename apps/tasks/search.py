@@ -33,6 +33,8 @@ class TaskFilter:
     entry_point: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    finished_after: datetime | None = None
+    finished_before: datetime | None = None
     text: str | None = None
 
 
@@ -68,6 +70,10 @@ def search(wanted: TaskFilter) -> QuerySet[Task]:
         tasks = tasks.filter(created_at__gt=wanted.created_after)
     if wanted.created_before:
         tasks = tasks.filter(created_at__lt=wanted.created_before)
+    if wanted.finished_after:
+        tasks = tasks.filter(finished_at__gte=wanted.finished_after)
+    if wanted.finished_before:
+        tasks = tasks.filter(finished_at__lt=wanted.finished_before)
     if wanted.tag:
         tasks = tasks.filter(HasItem("tags", Value(wanted.tag)))
     if wanted.text:

@@ -6,7 +6,7 @@ Everything that a model, a tool or a person wrote is text: nothing here marks an
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
@@ -33,6 +33,7 @@ STATES = {  # state -> icon and label; the colours are the tokens `--state-…` 
     "parked": ("local_parking", "Parked"),
 }
 MAX_SHOWN = 100_000  # characters of a payload
+SHORT = 80  # characters of JSON that are shown on one line
 FOLD_LINES, FOLD_CHARACTERS = 24, 2000
 
 
@@ -59,7 +60,7 @@ def state_icon(value: str) -> str:
 
 
 @register.simple_tag
-def when(at: datetime | None, missing: str = "–") -> SafeString | str:
+def when(at: datetime | None, missing: str = "-") -> SafeString | str:
     """A time: relative, and exact on hover. console.js keeps it current and puts it into the viewer's zone."""
     if at is None:
         return missing
@@ -72,6 +73,18 @@ def when(at: datetime | None, missing: str = "–") -> SafeString | str:
     )
 
 
+@register.simple_tag
+def offset(at: datetime, seconds: float) -> SafeString:
+    """A time as the distance from a beginning; exact on hover."""
+    at = at.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{} UTC" data-fixed>+{}</time>',
+        at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+        words.duration(seconds),
+    )
+
+
 register.filter("duration", words.duration)
 register.filter("money", words.money)
 
@@ -81,7 +94,8 @@ def took(item: Any) -> float | None:
     """Seconds from `started_at` to `finished_at`, or until now."""
     if item.started_at is None:
         return None
-    return ((item.finished_at or timezone.now()) - item.started_at).total_seconds()
+    length: timedelta = (item.finished_at or timezone.now()) - item.started_at
+    return length.total_seconds()
 
 
 @register.filter
@@ -118,12 +132,10 @@ def _plain(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     plain = _plain(value)
-    return plain if isinstance(plain, str) else json.dumps(plain, indent=2, ensure_ascii=False)
-
-
-@register.filter
-def at(mapping: dict[Any, Any], key: Any) -> Any:
-    return mapping.get(key)
+    if isinstance(plain, str):
+        return plain
+    line = json.dumps(plain, ensure_ascii=False)
+    return line if len(line) <= SHORT else json.dumps(plain, indent=2, ensure_ascii=False)
 
 
 @register.filter

@@ -9,16 +9,23 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
 from apps.agents.models import Agent
-from apps.console import filters
+from apps.console import filters, words
 from apps.console.filters import Filter
 from apps.console.views.render import page as show_page
 from apps.tasks.models import TaskStatus
 from apps.tenancy.models import App
 
+_DURATIONS = {"wall_clock", "initial_delay", "max_delay"}
+
 
 def index(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
     agents = [
-        (agent, list(agent.version.spec.get("tools", {})), Filter(agent=agent.name), filters.count(Filter(agent=agent.name)))
+        (
+            agent,
+            list(agent.version.spec.get("tools", {})),
+            Filter(agent=agent.name),
+            filters.count(Filter(agent=agent.name)),
+        )
         for agent in Agent.objects.select_related("version")[:200]
     ]
     return show_page(request, site, "agents.html", "Agents", agents=agents)
@@ -35,7 +42,7 @@ def page(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpR
         agent=agent,
         spec=spec,
         models=[
-            (llm.get("model") or "–", llm.get("provider", ""), {key: llm.get(key) for key in ("temperature", "max_tokens", "timeout", "price")})
+            (llm.get("model") or llm.get("provider", ""), llm.get("provider", "") if llm.get("model") else "")
             for llm in spec.get("llms", [])
         ],
         tools=sorted(spec.get("tools", {}).items()),
@@ -47,4 +54,8 @@ def page(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpR
 
 def _set(values: dict[str, Any] | None) -> dict[str, Any]:
     """Only what the document sets."""
-    return {key.replace("_", " "): value for key, value in (values or {}).items() if value is not None}
+    return {
+        key.replace("_", " "): words.duration(value) if key in _DURATIONS else value
+        for key, value in (values or {}).items()
+        if value is not None
+    }

@@ -6,7 +6,8 @@ from django.contrib.admin import AdminSite
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
-from apps.agents.config.apply import as_yaml, diff as difference
+from apps.agents.config.apply import diff as difference
+from apps.agents.config.writing import as_yaml
 from apps.agents.models import Revision
 from apps.console.views.render import page
 from apps.tenancy.models import App

@@ -39,6 +39,8 @@ def new(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
             else:
                 return redirect("admin:task", task_id=task.pk)
     crumbs = [("Tasks", reverse("admin:tasks"))]
-    response = page(request, site, "new_task.html", "New task", crumbs, agents=agents, agent=agent, asked=asked, form=form)
+    response = page(
+        request, site, "new_task.html", "New task", crumbs, agents=agents, agent=agent, asked=asked, form=form
+    )
     response.status_code = status
     return response

@@ -35,7 +35,9 @@ def app(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpRe
     shown = _app(name)
     return page(
         request, site, "app.html", str(shown), [("Apps", reverse("admin:platform_apps"))],
-        shown=shown, counts=workforce.queue_counts(shown), secrets=list(shown.secrets.values_list("name", "updated_at")),
+        shown=shown,
+        counts=workforce.queue_counts(shown),
+        secrets=list(shown.secrets.values_list("name", "updated_at")),
     )  # fmt: skip
 
 

@@ -18,7 +18,12 @@ _TIME = re.compile(r"(<time [^>]*>)[^<]*")  # relative times go stale by themsel
 
 
 def page(
-    request: HttpRequest, site: AdminSite, template: str, title: str, crumbs: list[tuple[str, str]] | None = None, **values: Any
+    request: HttpRequest,
+    site: AdminSite,
+    template: str,
+    title: str,
+    crumbs: list[tuple[str, str]] | None = None,
+    **values: Any,
 ) -> HttpResponse:
     """A page in the console's frame. `crumbs` are the titles and addresses of the pages above it."""
     context = {**site.each_context(request), "title": title, "crumbs": crumbs or [], **values}
@@ -40,6 +45,5 @@ def live_page(
         return page(request, site, template, title, live_part=part + format_html("</div>"), **values)
     if request.headers["X-Live"] == version:
         return HttpResponse(status=304)
-    response = HttpResponse(html)
-    response.headers |= {"X-Live": version, "X-Live-Ends": "yes" if ends else "no", "Cache-Control": "no-store"}
-    return response
+    headers = {"X-Live": version, "X-Live-Ends": "yes" if ends else "no", "Cache-Control": "no-store"}
+    return HttpResponse(html, headers=headers)

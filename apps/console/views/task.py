@@ -15,7 +15,9 @@ from django.urls import reverse
 
 from apps.console import conversation, timeline, why
 from apps.console.filters import Filter
-from apps.console.views.render import live_page, page as show_page
+from apps.console.templatetags.console import summary
+from apps.console.views.render import live_page
+from apps.console.views.render import page as show_page
 from apps.tasks import lifecycle
 from apps.tasks.errors import IllegalTransition, InputInvalid
 from apps.tasks.models import FINAL, LIVE, Attempt, Checkpoint, Task, TaskStatus
@@ -39,7 +41,7 @@ def page(request: HttpRequest, app: App, site: AdminSite, *, task_id: UUID) -> H
     task = _task(app, task_id)
     points = list(Checkpoint.objects.filter(task=task).defer("value").order_by("-seq")[: CHECKPOINTS + 1])
     return live_page(
-        request, site, "task.html", "_task.html", f"Task {str(task.pk)[-12:]}",
+        request, site, "task.html", "_task.html", f"{task.agent}: {summary(task.input, 60)}",
         ends=task.status in FINAL,
         crumbs=[("Tasks", reverse("admin:tasks"))],
         app=app,
@@ -71,7 +73,7 @@ def cancel(request: HttpRequest, app: App, site: AdminSite, *, task_id: UUID) ->
             messages.success(request, "Its worker was asked to stop it." if asked else "The task is cancelled.")
             return _to(task)
     says = (
-        "The worker is asked to stop: the model call and the tools that are running are ended, and then the task is cancelled."
+        "Its worker is asked to stop: the model call and the tools that run are ended, then the task is cancelled."
         if task.status == TaskStatus.RUNNING
         else "The task is taken out of the queue and will not run. It can be retried later."
     )
@@ -86,7 +88,11 @@ def retry(request: HttpRequest, app: App, site: AdminSite, *, task_id: UUID) -> 
         try:
             changed = request.POST.get("from") == "start"
             lifecycle.retry(
-                app, task, by=_name(request), reason=_reason(request), new_input=_input(given, task) if changed else None
+                app,
+                task,
+                by=_name(request),
+                reason=_reason(request),
+                new_input=_input(given, task) if changed else None,
             )
         except IllegalTransition as error:
             refused = _sentence(error)
@@ -105,7 +111,7 @@ def retry(request: HttpRequest, app: App, site: AdminSite, *, task_id: UUID) -> 
 def _confirm(
     request: HttpRequest, app: App, site: AdminSite, task: Task, title: str, verb: str, **values: Any
 ) -> HttpResponse:
-    crumbs = [("Tasks", reverse("admin:tasks")), (str(task.pk)[-12:], reverse("admin:task", args=[task.pk]))]
+    crumbs = [("Tasks", reverse("admin:tasks")), (task.agent, reverse("admin:task", args=[task.pk]))]
     response = show_page(
         request, site, f"task_{verb}.html", title, crumbs, app=app, task=task, reason=_reason(request), **values
     )
@@ -119,7 +125,9 @@ def _confirm(
 def _task(app: App, task_id: UUID) -> Task:
     task = Task.objects.select_related("agent_version").filter(pk=task_id).first()
     if task is None:
-        raise Http404(f"There is no task {task_id} in the App {app}. It may belong to another App, or be kept no longer.")
+        raise Http404(
+            f"There is no task {task_id} in the App {app}. It may belong to another App, or be kept no longer."
+        )
     return task
 
 

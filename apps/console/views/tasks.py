@@ -15,6 +15,7 @@ from apps.console.filters import Filter
 from apps.console.views.render import live_page
 from apps.console.words import Count
 from apps.tasks.models import Task, TaskStatus
+from apps.tasks.search import TEXT_REACH
 from apps.tenancy.models import App
 
 PAGE = 50
@@ -54,7 +55,7 @@ def index(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
         slice=_slice(which, request.GET.get("before", ""), request.GET.get("after", "")),
         agents=list(Agent.objects.values_list("name", flat=True)[:500]),
         windows=filters.WINDOW_LABELS,
-        searched=filters.SEARCHED,
+        searched=TEXT_REACH,
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def _chips(which: Filter) -> list[Chip]:
     if which.finished_after or which.finished_before:
         bounds = [bound.strftime("%H:%M") if bound else "" for bound in (which.finished_after, which.finished_before)]
         url = which.but(finished_after=None, finished_before=None).url
-        chips.append(Chip("Finished", f"{bounds[0]}–{bounds[1]} UTC", url))
+        chips.append(Chip("Finished", f"{bounds[0]} to {bounds[1]} UTC", url))
     return chips
 
 
@@ -87,13 +88,16 @@ def _slice(which: Filter, before: str, after: str) -> Slice:
     tasks = which.tasks().defer("output", "metadata")
     if (mark := _uuid(after)) is not None:
         found = list(tasks.filter(pk__gt=mark).order_by("id")[: PAGE + 1])
-        shown = list(reversed(found[:PAGE]))
-        return Slice(shown, _to(which, "after", shown[0]) if len(found) > PAGE else "", _to(which, "before", shown[-1]) if shown else "")
-    mark = _uuid(before)
-    found = list((tasks.filter(pk__lt=mark) if mark else tasks)[: PAGE + 1])
-    shown = found[:PAGE]
-    newer = _to(which, "after", shown[0]) if mark and shown else ""
-    return Slice(shown, newer, _to(which, "before", shown[-1]) if len(found) > PAGE else "")
+        shown, newer, older = found[:PAGE][::-1], len(found) > PAGE, True
+    else:
+        mark = _uuid(before)
+        found = list((tasks.filter(pk__lt=mark) if mark else tasks)[: PAGE + 1])
+        shown, newer, older = found[:PAGE], mark is not None, len(found) > PAGE
+    return Slice(
+        shown,
+        newer=_to(which, "after", shown[0]) if newer and shown else "",
+        older=_to(which, "before", shown[-1]) if older and shown else "",
+    )
 
 
 def _to(which: Filter, direction: str, task: Task) -> str:

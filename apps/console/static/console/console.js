@@ -21,7 +21,7 @@
       const at = new Date(element.dateTime);
       if (Number.isNaN(at.getTime())) continue;
       const text = relative(at);
-      if (element.textContent !== text) element.textContent = text;
+      if (!("fixed" in element.dataset) && element.textContent !== text) element.textContent = text;
       if (!element.dataset.exact) {
         element.dataset.exact = "yes";
         element.title = exact.format(at);
