@@ -260,14 +260,14 @@ async def test_a_restarted_server_is_found_again(opened: Open, mortal: HttpMcpSe
 
 
 @pytest.mark.parametrize("kind", ["stdio", "http"])
-async def test_a_cancelled_call_ends_at_once_and_harms_no_other(opened: Open, server: HttpMcpServer, kind: str) -> None:
+async def test_a_cancelled_call_ends_at_once_and_harms_no_other(
+    opened: Open, server: HttpMcpServer, tmp_path: Path, kind: str
+) -> None:
     toolset = await opened(**(STDIO if kind == "stdio" else {"url": server.url}))
-    await call(toolset, "echo", text="connected")
-    other = asyncio.create_task(call(toolset, "slow", seconds=0.5))
-    calling = asyncio.create_task(call(toolset, "slow", seconds=600))
-    await asyncio.sleep(0)
-    _, pending = await asyncio.wait({calling}, timeout=0.2)
-    assert pending
+    begun = [tmp_path / "calling", tmp_path / "other"]
+    calling = asyncio.create_task(call(toolset, "slow", seconds=600, started=str(begun[0])))
+    other = asyncio.create_task(call(toolset, "slow", seconds=0.5, started=str(begun[1])))
+    await until(lambda: all(file.exists() for file in begun), within=30)
 
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -35,8 +35,9 @@ def add(a: int, b: int) -> int:
 
 
 @server.tool()
-async def slow(seconds: float) -> str:
-    """Takes its time."""
+async def slow(seconds: float, started: str) -> str:
+    """Takes its time, after it has made the file that says it has begun."""
+    Path(started).touch()
     await asyncio.sleep(seconds)
     return "done"
 
