@@ -37,7 +37,7 @@ def add(a: int, b: int) -> int:
 @server.tool()
 async def slow(seconds: float, started: str) -> str:
     """Takes its time, after it has made the file that says it has begun."""
-    Path(started).touch()
+    Path(started).touch()  # noqa: ASYNC240 - a moment, and nothing else waits
     await asyncio.sleep(seconds)
     return "done"
 
