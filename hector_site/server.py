@@ -83,6 +83,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
 
 class WebWorker(ThreadWorker):  # type: ignore[misc]
     leaving = False
+    polled = False  # since it is leaving: what had connected before has been accepted
 
     def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
         drain.begin()
@@ -90,14 +91,23 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         drain.begin()
         self.leaving = True
-        self.method_queue.defer(lambda: None)  # wakes the loop
+        self._wake()
 
     def notify(self) -> None:
         """Called in each turn of the loop: leaves once no request is in flight."""
         super().notify()
+        if not self.leaving or not self.alive:
+            return
         idle = self.nr_conns <= len(self.keepalived_conns) + len(self.pending_conns)
-        if self.leaving and idle and self.alive:
+        if idle and self.polled:
             super().handle_exit(0, None)
+        elif not self.polled:
+            self.polled = True
+            self._wake()
+
+    def _wake(self) -> None:
+        """The loop's next turn does not wait for something to happen."""
+        self.method_queue.defer(lambda: None)
 
 
 class QuietLogger(Logger):  # type: ignore[misc]

@@ -18,10 +18,12 @@ import os
 import signal
 import time
 import uuid
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
+import psutil
 import structlog
 from django.conf import settings
 from django.db import connections
@@ -31,6 +33,7 @@ from django_q.models import Schedule
 from django_q.signing import SignedPackage
 
 from apps.queue import maintenance, shift
+from hector_site.orphans import terminate_with_parent
 
 log = structlog.get_logger(__name__)
 _fork = multiprocessing.get_context("fork")
@@ -64,7 +67,8 @@ def _vacant_places() -> list[int]:
     now = time.monotonic()
     offer = []
     with _places.get_lock():
-        for place, pid in enumerate(_places):
+        for place in range(len(_places)):
+            pid = _places[place]
             lost = pid == _OFFERED and now - _offered_at.get(place, now - _OFFER_EXPIRES) >= _OFFER_EXPIRES
             if pid == _VACANT or lost or (pid > 0 and not _alive(pid)):
                 _places[place] = _OFFERED
@@ -103,6 +107,7 @@ def take_place(place: int) -> None:
         if _places[place] != _OFFERED:
             return  # offered twice, and somebody else was faster
         _places[place] = os.getpid()
+    sentinel = os.getppid()
     try:
         signal.signal(signal.SIGTERM, lambda *_: _stop.set())
         shift.run(_stop.is_set)
@@ -110,6 +115,8 @@ def take_place(place: int) -> None:
         with _places.get_lock():
             if _places[place] == os.getpid():
                 _places[place] = _VACANT
+        if os.getppid() != sentinel:
+            os._exit(0)  # nobody is left to send this process home
 
 
 class Cluster(QCluster):  # type: ignore[misc]
@@ -120,9 +127,20 @@ class Cluster(QCluster):  # type: ignore[misc]
 
     def sig_handler(self, signum: int, frame: FrameType | None) -> None:
         if _stop.is_set():
-            log.warning("cluster_killed", signal=signum)
-            os.killpg(os.getpgrp(), signal.SIGKILL)
+            _kill_everybody(signum)
+        # However the drain hangs (on a database that is gone, say): nobody else may be there to end it.
+        signal.signal(signal.SIGALRM, lambda *_: _kill_everybody(signal.SIGALRM))
+        signal.setitimer(signal.ITIMER_REAL, settings.HECTOR_GRACE)
         self.stop()
+
+
+def _kill_everybody(signum: int) -> NoReturn:
+    """Kills the cluster's processes, then this one. Their group may be that of the shell which started us."""
+    log.warning("cluster_killed", signal=signum)
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    os._exit(1)
 
 
 def main() -> int:
@@ -133,6 +151,7 @@ def main() -> int:
     connections.close_all()  # nothing open crosses the fork
     gc.collect()
     gc.freeze()
+    os.register_at_fork(after_in_child=terminate_with_parent)  # the sentinel with us, its processes with the sentinel
     cluster = Cluster()
     cluster.start()
     while cluster.sentinel.is_alive() and not _stop.is_set():

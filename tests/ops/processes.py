@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
+
+from tests.support import environment
+from tests.support.installation import Installation, execute
 
 
 def free_port() -> int:
@@ -51,5 +55,17 @@ def child(pid: int, name: str) -> psutil.Process:
     return next(found for found in psutil.Process(pid).children() if found.cmdline()[-1] == name)
 
 
-def kill(process: psutil.Process, number: int) -> None:
-    os.kill(process.pid, number)
+@contextmanager
+def database_away(installation: Installation) -> Iterator[None]:
+    """On PostgreSQL the server takes no connection to the database; on SQLite the file is elsewhere."""
+    if environment.SERVER:
+        name = installation.url.partition("?")[0].rpartition("/")[2]
+        execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        yield
+        execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    else:
+        file, away = installation.home / "hector.db", installation.home / "away.db"
+        file.rename(away)
+        yield
+        away.rename(file)

@@ -5,31 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from hector_site import VERSION
 from tests.ops.conftest import Running
-from tests.ops.processes import family, get
-from tests.support import environment
-from tests.support.installation import Installation, execute
+from tests.ops.processes import database_away, family, get
 from tests.support.work import wait_for
-
-
-@contextmanager
-def database_away(installation: Installation) -> Iterator[None]:
-    """On PostgreSQL the server takes no connection to the database; on SQLite the file is elsewhere."""
-    if environment.SERVER:
-        name = installation.url.partition("?")[0].rpartition("/")[2]
-        execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-        yield
-        execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-    else:
-        file, away = installation.home / "hector.db", installation.home / "away.db"
-        file.rename(away)
-        yield
-        away.rename(file)
 
 
 def test_health_follows_the_database_there_and_back(start: Callable[..., Running]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from apps.ops.supervisor import LONGEST_PAUSE, pause
 from tests.ops.conftest import Running
-from tests.ops.processes import alive, child, family, get, healthy
+from tests.ops.processes import alive, child, database_away, family, get, healthy
 from tests.support.installation import ROOT, Installation
 from tests.support.work import wait_for
 
@@ -127,6 +127,18 @@ def test_killing_serve_leaves_nobody(start: Callable[..., Running]) -> None:
     wait_for(lambda: not any(map(alive, everybody)), seconds=30, what="nobody is left")
 
 
+def test_a_worker_ends_in_time_although_its_database_is_gone(installation: Installation) -> None:
+    log = installation.home / "worker.log"
+    with log.open("w") as output:
+        worker = installation.start("worker", "--queue-workers", "1", env={"HECTOR_GRACE": "2s"}, stderr=output)
+    wait_for(lambda: "shift_started" in log.read_text(), what="on shift")
+    everybody = family(worker.pid)
+    with database_away(installation):
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(15)
+        wait_for(lambda: not any(map(alive, everybody)), what="nobody is left")
+
+
 def test_the_first_start_tells_how_to_begin(start: Callable[..., Running]) -> None:
     serve = start("serve", "--queue-workers", "1")
     text = serve.logged()
@@ -156,6 +168,8 @@ def test_a_watched_file_is_applied_when_it_changes_and_a_bad_one_is_not(
     wait_for(lambda: "config_applied" in serve.logged(), what="the good file is applied")
     assert agents(serve) == ["two"]
     assert get(serve.port)[0] == 200
+    serve.process.send_signal(signal.SIGTERM)
+    assert serve.process.wait(30) == 0
 
 
 def direct(serve: Running) -> list[psutil.Process]:
