@@ -11,7 +11,7 @@ JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-sqlite test-postgres check bench fmt lock clean
+.PHONY: help venv venv-dev serve test test-sqlite test-postgres check bench fmt openapi lock clean
 
 help: ## prints this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: venv-dev ## measures the figures that the product promises
 fmt: venv-dev ## formats the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+openapi: venv ## writes docs/openapi.json, which a test compares with the code
+	HECTOR_HOME=$(VENV)/check-home $(BIN)/hector openapi > docs/openapi.json
 
 lock: venv-dev ## compiles requirements*.txt from pyproject.toml again
 	$(LOCK) --upgrade --output-file requirements.txt pyproject.toml

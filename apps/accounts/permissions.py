@@ -57,6 +57,7 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "health": {"GET": Need.NOBODY},
     "health-live": {"GET": Need.NOBODY},
     "health-ready": {"GET": Need.NOBODY},
+    "home": {"GET": Need.NOBODY},  # leads to the console, which asks who one is
     # documents
     "openapi": _READ,
     "docs": _READ,

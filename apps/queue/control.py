@@ -39,7 +39,11 @@ def status() -> QueueStatus:
     found = QueueStatus(control.paused, control.reason)
     # Reads the whole table once: some 100 ms for a million entries.
     waiting = Max(Now() - F("enqueued_at"), output_field=DurationField())
-    rows = QueueEntry.objects.values_list("app__name", "state").annotate(count=Count("pk"), oldest=waiting).order_by("app__name")
+    rows = (
+        QueueEntry.objects.values_list("app__name", "state")
+        .annotate(count=Count("pk"), oldest=waiting)
+        .order_by("app__name")
+    )
     for app_name, state, count, oldest in rows:
         setattr(found.apps.setdefault(app_name, Counts()), state, count)
         setattr(found.total, state, getattr(found.total, state) + count)

@@ -72,7 +72,7 @@ DOCUMENT = agents.document(
             "tools": ["look_up"],
             "input_schema": {"type": "object", "properties": {"text": {"type": "string", "maxLength": 100}}},
         },
-        "hold": agents.function("hold"),
+        "sleeper": agents.function("sleep_long"),
     },
     {"main": agents.scripted({"text": "Done."})},
     {"look_up": agents.function_tool("look_up")},

@@ -44,9 +44,9 @@ def test_an_expired_token_is_401(world: None) -> None:
 
 
 def test_an_altered_token_is_401(world: None) -> None:
-    head, body, signature = issue_app_token("acme").split(".")
-    _, other_body, _ = issue_app_token("globex").split(".")
-    assert Person(f"{head}.{other_body}.{signature}").get("/tasks").status_code == 401
+    head, _, signature = issue_app_token("acme").split(".")
+    _, other, _ = issue_app_token("globex").split(".")
+    assert Person(f"{head}.{other}.{signature}").get("/tasks").status_code == 401
 
 
 def test_the_token_decides_the_app_whatever_the_header_says(admin: Person, outsider: Person) -> None:

@@ -22,7 +22,7 @@ def routes(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPat
         if isinstance(entry, URLResolver):
             if not (entry.namespace or path.startswith(PAGES)):
                 yield from routes(entry.url_patterns, path)
-        elif not (path.startswith(PAGES) and api_view(entry) is None):
+        elif not (f"{path}/".startswith(PAGES) and api_view(entry) is None):
             yield path, entry
 
 

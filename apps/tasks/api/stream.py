@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Iterator
+from socket import socket
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.encoders import JSONEncoder
 
 from apps.tasks.api.serializers import EventOut
-from apps.tasks.api.waiting import Share, pauses, release_connection
+from apps.tasks.api.waiting import Share, has_gone, pauses, release_connection
 from apps.tasks.models import FINAL, Event, Task
 from apps.tenancy.context import in_app
 from apps.tenancy.errors import TenancyError
@@ -41,8 +42,8 @@ class EventStreamRenderer(JSONRenderer):
 class EventStream:
     """The body of the answer. It gives its place in `share` back when it is closed, begun or not."""
 
-    def __init__(self, app: App, task_id: UUID, after: int, share: Share) -> None:
-        self._app, self._task_id, self._seen, self._share = app, task_id, after, share
+    def __init__(self, app: App, task_id: UUID, after: int, share: Share, client: socket | None = None) -> None:
+        self._app, self._task_id, self._seen, self._share, self._client = app, task_id, after, share, client
         self._parts = self._run()
         self._closed = False
 
@@ -58,7 +59,7 @@ class EventStream:
     def _run(self) -> Generator[str, None, None]:
         yield "retry: 2000\n\n"
         pausing, spoken = pauses(), time.monotonic()
-        while not draining():
+        while not (draining() or has_gone(self._client)):
             try:
                 events, over = self._look()
             except (DatabaseError, TenancyError) as error:  # the client comes back, and is told then

@@ -29,7 +29,7 @@ from apps.tasks.api.serializers import (
     TaskQuery,
 )
 from apps.tasks.api.stream import EventStream, EventStreamRenderer
-from apps.tasks.api.waiting import long_answers, rests_within, wait_asked
+from apps.tasks.api.waiting import client_socket, long_answers, rests_within, wait_asked
 from apps.tasks.errors import IllegalTransition, InputInvalid, UnknownAgent
 from apps.tasks.lifecycle import NewTask
 from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Task
@@ -116,7 +116,7 @@ class Tasks(AppView):
             with long_answers().taken() as may_wait:
                 if may_wait:
                     headers["Preference-Applied"] = f"wait={seconds}"
-                    if rests_within(task.pk, seconds):
+                    if rests_within(task.pk, seconds, client_socket(request)):
                         status = 200
                     task = tasks().get(pk=task.pk)
         return Response(as_json(task), status=status, headers=headers)
@@ -168,7 +168,7 @@ class TaskEvents(TaskView):
                 503, "Too many event streams are open; try again, or ask without one.", headers={"Retry-After": "5"}
             )
         return StreamingHttpResponse(
-            EventStream(self.app, task.pk, after, share),
+            EventStream(self.app, task.pk, after, share, client_socket(self.request)),
             content_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )

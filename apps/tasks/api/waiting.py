@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import select
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from socket import MSG_PEEK, socket
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
+from rest_framework.request import Request
 
 from apps.tasks.models import FINAL, Task, TaskStatus
 from hector_site.drain import draining
@@ -64,18 +67,39 @@ def pauses() -> Iterator[float]:
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
-def rests_within(task_id: UUID, seconds: float) -> bool:
-    """Waits until the task has ended or needs a person; False if it did not in time, or this server is stopping."""
+def rests_within(task_id: UUID, seconds: float, client: socket | None = None) -> bool:
+    """Waits until the task has ended or needs a person.
+
+    False if it did not in time, or if nobody waits any more: this server is stopping, or the client has gone.
+    """
     deadline = time.monotonic() + seconds
     for pause in pauses():
         if Task.objects.filter(pk=task_id, status__in=RESTING).exists():
             return True
         left = deadline - time.monotonic()
-        if left <= 0 or draining():
+        if left <= 0 or draining() or has_gone(client):
             return False
         release_connection()
         time.sleep(min(pause, left))
     return False
+
+
+def client_socket(request: Request) -> socket | None:
+    """The connection that the request came by, where the server (gunicorn) tells."""
+    found = request.META.get("gunicorn.socket")
+    return found if isinstance(found, socket) else None
+
+
+def has_gone(client: socket | None) -> bool:
+    """Whether the client has closed the connection, which one would else find out only by writing to it."""
+    if client is None:
+        return False
+    look = select.poll()
+    look.register(client, select.POLLIN)
+    try:
+        return bool(look.poll(0)) and client.recv(1, MSG_PEEK) == b""
+    except OSError:
+        return True
 
 
 def release_connection() -> None:
