@@ -10,6 +10,7 @@ import re
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 
 from apps.accounts import keys
 from apps.tenancy.connection import PUBLIC, connection, in_schema
@@ -50,7 +51,7 @@ def create(name: str, *, by: str, weight: int = 1, max_concurrent: int | None = 
         connection.schemas.drop(app.schema_name)  # without a row it is what a killed process left behind
         try:
             connection.schemas.create(app.schema_name)
-            migrate_app(app.schema_name)
+            app.migrations = migrate_app(app.schema_name)
             app.save(force_insert=True)
         except BaseException:
             connection.schemas.drop(app.schema_name)
@@ -92,30 +93,35 @@ def migrate_all(*, verbosity: int = 0) -> None:
     """Brings every schema up to date and makes sure of the App `default`.
 
     Any number of processes may call it at once: one works, the others wait and find nothing left to do. If there is
-    nothing to do at all, it costs one look at each schema's list of applied migrations.
+    nothing to do at all, it costs a few queries, however many Apps there are.
     """
     plan = Plan()
     if _is_current(plan):
         return
     with connection.schemas.lock():
-        if not plan.is_applied(PUBLIC):
+        if not plan.shared_is_applied():
             migrate_shared(verbosity=verbosity)
             keys.pairs()  # makes the key that signs tokens: one, before replicas make one each
         if not App.objects.filter(name=DEFAULT_APP).exists():
             create(DEFAULT_APP, by="")
-        for app in App.objects.all():
-            if app.status == App.Status.DELETING:
-                _remove(app)
-            elif not plan.is_applied(app.schema_name):
-                if verbosity:
-                    print(f"Migrating the App {app.name}")
-                migrate_app(app.schema_name)
+        for app in App.objects.filter(_unfinished(plan)):
+            _bring_up_to_date(app, verbosity=verbosity)
+
+
+def _bring_up_to_date(app: App, *, verbosity: int) -> None:
+    if app.status == App.Status.DELETING:
+        _remove(app)
+        return
+    if verbosity:
+        print(f"Migrating the App {app.name}")
+    App.objects.filter(pk=app.pk).update(migrations=migrate_app(app.schema_name))
 
 
 def _is_current(plan: Plan) -> bool:
-    if not plan.is_applied(PUBLIC):
+    if not plan.shared_is_applied():
         return False
-    found = list(App.objects.all())
-    return any(app.name == DEFAULT_APP for app in found) and all(
-        app.status != App.Status.DELETING and plan.is_applied(app.schema_name) for app in found
-    )
+    return App.objects.filter(name=DEFAULT_APP).exists() and not App.objects.filter(_unfinished(plan)).exists()
+
+
+def _unfinished(plan: Plan) -> Q:
+    return Q(status=App.Status.DELETING) | ~Q(migrations=plan.digest)

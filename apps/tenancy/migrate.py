@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
@@ -17,20 +19,20 @@ from apps.tenancy.connection import PUBLIC, connection, in_schema
 
 
 class Plan:
-    """The migrations that the code knows, to be compared with those that a schema has.
+    """The migrations that the code knows: all of them for the shared schema, and a digest of those of an App.
 
-    Reading them is the costly part, so it is done once for all schemas.
+    The digest is kept with the App, so a start need not open the schema of each.
     """
 
-    def __init__(self) -> None:
-        loader = MigrationLoader(None)
+    def __init__(self, loader: MigrationLoader | None = None) -> None:
+        loader = loader or MigrationLoader(None)
         self.shared = set(loader.graph.nodes)
-        self.app = {node for leaf in _app_leaves(loader) for node in loader.graph.forwards_plan(leaf)}
+        of_app = {node for leaf in _app_leaves(loader) for node in loader.graph.forwards_plan(leaf)}
+        self.digest = sha256(repr(sorted(of_app)).encode()).hexdigest()
 
-    def is_applied(self, schema: str) -> bool:
-        wanted = self.shared if schema == PUBLIC else self.app
-        with in_schema(schema, include_public=False):
-            return wanted <= MigrationRecorder(connection).applied_migrations().keys()
+    def shared_is_applied(self) -> bool:
+        with in_schema(PUBLIC):
+            return self.shared <= MigrationRecorder(connection).applied_migrations().keys()
 
 
 def migrate_shared(*, verbosity: int = 0) -> None:
@@ -39,11 +41,15 @@ def migrate_shared(*, verbosity: int = 0) -> None:
         call_command(django_migrate.Command(), verbosity=verbosity, interactive=False)
 
 
-def migrate_app(schema: str) -> None:
-    """Applies what is missing in an App's schema. The shared one is hidden meanwhile, so that it cannot be touched."""
+def migrate_app(schema: str) -> str:
+    """Applies what is missing in an App's schema, and returns the digest of what it has now.
+
+    The shared schema is hidden meanwhile, so that it cannot be touched.
+    """
     with in_schema(schema, include_public=False):
         executor = MigrationExecutor(connection)
         executor.migrate(_app_leaves(executor.loader))
+        return Plan(executor.loader).digest
 
 
 def _app_leaves(loader: MigrationLoader) -> list[tuple[str, str]]:

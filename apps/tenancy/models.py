@@ -32,6 +32,7 @@ class App(models.Model):
     weight = models.PositiveIntegerField(default=1, db_default=1)
     max_concurrent = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    migrations = models.CharField(max_length=64, default="", editable=False)  # digest of those its schema has
 
     # What django-tenants asks of a tenant.
     tenant_type = None

@@ -38,8 +38,10 @@ UNAPPLY = """
 from django.db.migrations.executor import MigrationExecutor
 from apps.tenancy import lifecycle
 from apps.tenancy.connection import connection, in_schema
+from apps.tenancy.models import App
 
 lifecycle.create("acme", by="tests")
+App.objects.update(migrations="an older version")
 for schema in ("app_default", "app_acme"):
     with in_schema(schema, include_public=False):
         MigrationExecutor(connection).migrate([("tasks", None)])

@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ('weight', models.PositiveIntegerField(db_default=1, default=1)),
                 ('max_concurrent', models.PositiveIntegerField(blank=True, null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('migrations', models.CharField(default='', editable=False, max_length=64)),
             ],
             options={
                 'ordering': ['name'],
