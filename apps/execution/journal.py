@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -44,6 +45,7 @@ class RunJournal:
     def __init__(self, job: Job, started: Started) -> None:
         self.run = Run(started.task.pk, started.task.agent, started.task.attempt, job.lease)
         self.usage: dict[str, Any] = dict(started.task.usage)
+        self.secrets: Collection[str] = ()  # values that no error may show
         self._job = job
         self._pending: list[asyncio.Future[Any]] = []
         self._request: tuple[dict[str, Any], Stopwatch] | None = None  # under way
@@ -61,7 +63,9 @@ class RunJournal:
     # --- What earlier attempts left ---------------------------------------------------------------------------------
     def history(self) -> list[ModelMessage]:
         """The conversation so far, ending with the model's last recorded answer; empty if there is none."""
-        return [message for turn in self._turns for message in ModelMessagesTypeAdapter.validate_python(turn["messages"])]
+        return [
+            message for turn in self._turns for message in ModelMessagesTypeAdapter.validate_python(turn["messages"])
+        ]
 
     def used(self) -> RunUsage:
         """What earlier attempts used up of the agent's limits."""
@@ -139,7 +143,11 @@ class RunJournal:
         self.note([NewCheckpoint(Kind.TOOL_FAILED, key, {})], [NewEvent(EventType.TOOL_CALL_COMPLETED, payload)])
 
     def note(
-        self, checkpoints: list[NewCheckpoint] | None = None, events: list[NewEvent] | None = None, *, usage: bool = False
+        self,
+        checkpoints: list[NewCheckpoint] | None = None,
+        events: list[NewEvent] | None = None,
+        *,
+        usage: bool = False,
     ) -> None:
         snapshot = dict(self.usage) if usage else None
         self._hand_in(Change(self.run, checkpoints or [], events or [], snapshot))

@@ -13,7 +13,7 @@ import json
 import random
 import traceback
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -85,7 +85,7 @@ async def _attempt(job: Job, started: Started, journal: RunJournal) -> Settlemen
     except Exception as error:  # noqa: BLE001 - whatever an agent, a tool or a library raises is the attempt's error
         if isinstance(error, TimeoutError) and clock.expired():
             return _failed(started, journal, overtime)
-        return _failed(started, journal, _task_error(error))
+        return _failed(started, journal, _task_error(error, journal.secrets))
 
 
 async def _perform(job: Job, started: Started, journal: RunJournal) -> Any:
@@ -95,6 +95,7 @@ async def _perform(job: Job, started: Started, journal: RunJournal) -> Any:
     loop = asyncio.get_running_loop()
     runtimes = _runtimes.setdefault(loop, Runtimes())
     async with runtimes.use(job.app, started, job.database) as runtime:
+        journal.secrets = runtime.secrets_used
         return await _converse(runtime, job, started, journal)
 
 
@@ -179,9 +180,9 @@ def _time_left(task: Task, started: Started) -> tuple[float | None, TaskError]:
     return max(0.0, seconds), error
 
 
-def _task_error(error: Exception) -> TaskError:
-    failure = classify(error)
-    text = scrub("".join(traceback.format_exception(error))[-8000:])
+def _task_error(error: Exception, secrets: Collection[str]) -> TaskError:
+    failure = classify(error, secrets=secrets)
+    text = scrub("".join(traceback.format_exception(error))[-8000:], secrets)
     return TaskError(failure.code, failure.message, failure.retryable, failure.retry_after, text)
 
 
@@ -203,4 +204,3 @@ def retry_delay(spec: AgentSpec, attempt: int, retry_after: float | None) -> flo
     longest = settings.HECTOR_QUEUE_MAX_DELAY if spec.retry.max_delay is None else spec.retry.max_delay
     delay = min(longest, initial * 2.0 ** min(attempt - 1, 60))
     return max(delay * random.uniform(0.5, 1.0), retry_after or 0.0)  # noqa: S311 - jitter is no secret
-

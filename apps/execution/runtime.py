@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,13 +43,12 @@ class Runtime:
     agent: Agent[Deps, Any]
     model: Model
     stamp: Any  # of the secrets that it was built with
+    secrets_used: set[str]  # their values, to be hidden from whatever a server or tool says
     users: int = 0
+    dropped: bool = False  # closed as soon as nobody uses it
     checked: float = field(default_factory=time.monotonic)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
     _keeper: asyncio.Task[None] | None = None
-
-    def cost(self, response: ModelResponse) -> Decimal | None:
-        return chain.cost(response)
 
     def keep_open(self, toolset: Any) -> None:
         """Enters the toolset in a task of its own, for its connections must be closed by the task that opened them."""
@@ -87,6 +87,8 @@ class Runtimes:
             yield runtime
         finally:
             runtime.users -= 1
+            if runtime.dropped and not runtime.users:
+                self._close(runtime)
 
     async def _current(self, app: App, started: Started, database: DatabaseThread) -> Runtime:
         key = (app.pk, started.version.digest)
@@ -114,19 +116,26 @@ class Runtimes:
         if (runtime := self._kept.pop(key, None)) is None:
             return
 
-        async def close() -> None:
-            while runtime.users:
-                await asyncio.sleep(0.5)
-            await runtime.close()
+        runtime.dropped = True
+        if not runtime.users:
+            self._close(runtime)
 
-        task = asyncio.create_task(close(), name=f"closing {runtime.spec.name}")
+    def _close(self, runtime: Runtime) -> None:
+        task = asyncio.create_task(runtime.close(), name=f"closing {runtime.spec.name}")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
 
-def build(app: App, spec: AgentSpec, resolve: Any, stamp: Any) -> Runtime:
+def build(app: App, spec: AgentSpec, resolve: Callable[[str], str], stamp: Any) -> Runtime:
     """An llm agent from its spec. Raises the config's errors (a missing secret, say), which are permanent."""
-    context = BuildContext(app.name, workdir(app.name), resolve)
+    secrets_used: set[str] = set()
+
+    def fill(text: str) -> str:
+        if (value := resolve(text)) != text:
+            secrets_used.add(value)
+        return value
+
+    context = BuildContext(app.name, workdir(app.name), fill)
     model = chain.build_chain(spec.llms, context)
     toolsets = [tool_types[tool.type].build(name, tool, context) for name, tool in spec.tools.items()]
     tools = JournaledToolset(CombinedToolset(toolsets))
@@ -139,7 +148,7 @@ def build(app: App, spec: AgentSpec, resolve: Any, stamp: Any) -> Runtime:
         toolsets=[tools],
         retries=2,
     )
-    runtime = Runtime(spec, agent, model, stamp)
+    runtime = Runtime(spec, agent, model, stamp, secrets_used)
     if toolsets:
         runtime.keep_open(tools)
     return runtime

@@ -62,7 +62,9 @@ class JournaledToolset(WrapperToolset[Deps]):
         try:
             recorded = await self._run(name, tool_args, ctx, tool, facts.get("timeout"))
         except HectorToolError as error:
-            journal.call_broke(key, {**call, "seconds": watch.seconds(), "error": scrub(error.message)})
+            journal.call_broke(
+                key, {**call, "seconds": watch.seconds(), "error": scrub(error.message, journal.secrets)}
+            )
             raise
         ended = {**call, "seconds": watch.seconds()}
         journal.call_ended(key, recorded, ended if recorded.kind == "value" else {**ended, "error": recorded.value})

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from apps.queue import sql
@@ -32,24 +33,24 @@ class NewEntry:
 def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
     """Writes the entries, in order, and wakes the workers when the transaction commits."""
     # `queue_ready` serves the first subquery, `queue_app_tag` the second.
-    statement = f"""
-        INSERT INTO queue_queueentry (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)
-        SELECT %s, %s, %s, %s, %s, {"%s::timestamptz" if sql.is_postgresql() else "%s"}, %s, %s, {_false()}, {sql.now()},
-            {sql.greatest(
-                "COALESCE((SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = %s"
-                " ORDER BY priority DESC, tag, id LIMIT 1), 0)",
-                "COALESCE((SELECT MAX(tag) FROM queue_queueentry WHERE app_id = %s AND priority = %s), 0)",
-            )} + %s
-    """
-    share = 1 / app.weight
-    rows = [
-        (
-            app.pk, new.kind, sql.uid(new.key), "scheduled" if new.run_at else "ready", new.priority, sql.dt(new.run_at),
-            new.lane, new.epoch, new.priority, app.pk, new.priority, share,
-        )
-        for new in entries
-    ]  # fmt: skip
-    sql.execute_many(statement, rows)
+    next_tag = (
+        "COALESCE((SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = %s"
+        " ORDER BY priority DESC, tag, id LIMIT 1), 0)"
+    )
+    last_tag = "COALESCE((SELECT MAX(tag) FROM queue_queueentry WHERE app_id = %s AND priority = %s), 0)"
+    instant, no = ("%s::timestamptz", "FALSE") if sql.is_postgresql() else ("%s", "0")
+    statement = (
+        "INSERT INTO queue_queueentry"
+        " (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)"
+        f" SELECT %s, %s, %s, %s, %s, {instant}, %s, %s, {no}, {sql.now()}, {sql.greatest(next_tag, last_tag)} + %s"
+    )
+
+    def row(new: NewEntry) -> tuple[Any, ...]:
+        state = "scheduled" if new.run_at else "ready"
+        entry = (app.pk, new.kind, sql.uid(new.key), state, new.priority, sql.dt(new.run_at), new.lane, new.epoch)
+        return (*entry, new.priority, app.pk, new.priority, 1 / app.weight)
+
+    sql.execute_many(statement, [row(new) for new in entries])
     wake()
 
 
@@ -77,7 +78,3 @@ def request_cancel(app: App, key: UUID, *, kind: str = "task") -> bool:
     if asked and sql.is_postgresql():
         sql.execute(f"NOTIFY {CHANNEL}, 'cancel'")
     return bool(asked)
-
-
-def _false() -> str:
-    return "FALSE" if sql.is_postgresql() else "0"

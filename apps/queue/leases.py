@@ -62,7 +62,8 @@ def promote_due() -> int:
     """Makes scheduled entries ready whose time has come; how many."""
     return sql.execute(
         f"UPDATE queue_queueentry SET state = 'ready', run_at = NULL WHERE id IN ("
-        f" SELECT id FROM queue_queueentry WHERE state = 'scheduled' AND run_at <= {sql.now()} ORDER BY run_at LIMIT 1000"
+        f" SELECT id FROM queue_queueentry WHERE state = 'scheduled' AND run_at <= {sql.now()}"
+        f" ORDER BY run_at LIMIT 1000"
         f" {'FOR UPDATE SKIP LOCKED' if sql.is_postgresql() else ''})"
     )
 

@@ -87,7 +87,7 @@ class Shift:
         self._woken.set()
 
     async def _watch_for_stop(self) -> None:
-        while not self._should_stop():
+        while not self._should_stop():  # noqa: ASYNC110 - set by another process: there is nothing to wait on
             await asyncio.sleep(0.05)
         self._woken.set()
 
@@ -164,7 +164,7 @@ class Shift:
                 task.cancel(reason)
 
     async def _drain(self, worker: Worker) -> None:
-        """Asks the work to stop at a checkpoint; beats meanwhile; cancels what is left near the end of the grace time."""
+        """Asks the work to stop at a checkpoint; near the end of the grace time, cancels what is left."""
         log.info("shift_draining", running=len(self._jobs))
         for job, _ in self._jobs.values():
             job.stop = job.stop or "drain"

@@ -64,7 +64,7 @@ def execute(statement: str, params: Sequence[Any] = ()) -> int:
     """Runs one statement; the number of rows it touched."""
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def execute_many(statement: str, rows: Iterable[Sequence[Any]]) -> int:
@@ -74,14 +74,14 @@ def execute_many(statement: str, rows: Iterable[Sequence[Any]]) -> int:
         return 0
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def fetch(statement: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Runs one statement that returns rows."""
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def placeholders(count: int) -> str:

@@ -47,10 +47,7 @@ def append_events(events: Sequence[tuple[UUID, int, NewEvent]]) -> None:
     sql.execute_many(
         f"INSERT INTO tasks_event (task_id, seq, type, payload, actor, at)"
         f" SELECT id, last_seq - %s, %s, {_json()}, %s, {sql.now()} FROM tasks_task WHERE id = %s",
-        [
-            (back, event.type.value, sql.js(event.payload), event.actor, sql.uid(task))
-            for task, back, event in events
-        ],
+        [(back, event.type.value, sql.js(event.payload), event.actor, sql.uid(task)) for task, back, event in events],
     )
 
 

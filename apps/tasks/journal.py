@@ -84,18 +84,14 @@ def fail(run: Run, error: TaskError) -> Settlement:
         NewEvent(EventType.EXECUTION_FAILED, payload),
         NewEvent(EventType.DEAD_LETTERED, {"fingerprint": fingerprint, "error": error.as_json()}),
     )
-    return Settlement(
-        TaskStatus.FAILED, Attempt.Outcome.FAILED, "finish", events, error=error, fingerprint=fingerprint
-    )
+    return Settlement(TaskStatus.FAILED, Attempt.Outcome.FAILED, "finish", events, error=error, fingerprint=fingerprint)
 
 
 def retry_later(run: Run, error: TaskError, delay: float) -> Settlement:
     """running -> pending, to be tried again in `delay` seconds."""
     payload = {"attempt": run.attempt, "error": error.as_json(), "delay_seconds": round(delay, 3)}
     event = NewEvent(EventType.RETRY_SCHEDULED, payload)
-    return Settlement(
-        TaskStatus.PENDING, Attempt.Outcome.FAILED, "reschedule", (event,), error=error, delay=delay
-    )
+    return Settlement(TaskStatus.PENDING, Attempt.Outcome.FAILED, "reschedule", (event,), error=error, delay=delay)
 
 
 def cancelled(run: Run) -> Settlement:
@@ -188,20 +184,18 @@ def _settle_entries(ending: Sequence[Change]) -> None:
 
 
 def _write_ongoing(changes: Sequence[Change]) -> None:
+    cast = "::jsonb" if sql.is_postgresql() else ""
     sql.execute_many(
-        "UPDATE tasks_task SET last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s WHERE id = %s",
+        f"UPDATE tasks_task SET last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s,"
+        f" usage = COALESCE(%s{cast}, usage) WHERE id = %s",
         [
-            (len(_events(change)), len(change.checkpoints), sql.uid(change.run.task_id))
+            (
+                len(_events(change)),
+                len(change.checkpoints),
+                None if change.usage is None else sql.js(change.usage),
+                sql.uid(change.run.task_id),
+            )
             for change in changes
-            if change.usage is None
-        ],
-    )
-    sql.execute_many(
-        "UPDATE tasks_task SET last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s, usage = %s WHERE id = %s",
-        [
-            (len(_events(change)), len(change.checkpoints), sql.js(change.usage), sql.uid(change.run.task_id))
-            for change in changes
-            if change.usage is not None
         ],
     )
 
@@ -266,7 +260,13 @@ def _write_checkpoints(changes: Iterable[Change]) -> None:
         f"INSERT INTO tasks_checkpoint (task_id, seq, kind, key, value, epoch, created_at)"
         f" SELECT id, last_checkpoint - %s, %s, %s, {json}, epoch, {sql.now()} FROM tasks_task WHERE id = %s",
         [
-            (len(change.checkpoints) - 1 - index, new.kind.value, new.key, sql.js(new.value), sql.uid(change.run.task_id))
+            (
+                len(change.checkpoints) - 1 - index,
+                new.kind.value,
+                new.key,
+                sql.js(new.value),
+                sql.uid(change.run.task_id),
+            )
             for change in changes
             for index, new in enumerate(change.checkpoints)
         ],

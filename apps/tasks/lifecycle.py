@@ -20,6 +20,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
+from referencing.exceptions import Unresolvable
 
 from apps.agents.config.spec import AgentSpec
 from apps.agents.models import Agent, AgentVersion
@@ -63,7 +64,11 @@ def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
         event = NewEvent(EventType.STATE_CHANGED, {"to": TaskStatus.PENDING.value}, by)
         append_events([(task.pk, 0, event) for task in tasks])
         entries.enqueue(
-            app, [NewEntry(task.pk, priority=task.priority, run_at=new.run_at) for task, new in zip(tasks, news, strict=True)]
+            app,
+            [
+                NewEntry(task.pk, priority=task.priority, run_at=new.run_at)
+                for task, new in zip(tasks, news, strict=True)
+            ],
         )
     return tasks
 
@@ -98,7 +103,11 @@ def _accepted(new: NewTask) -> Task:
 def _check_input(spec: AgentSpec, value: Any) -> None:
     if not spec.input_schema:
         return
-    faults = sorted(jsonschema.Draft202012Validator(spec.input_schema).iter_errors(value), key=lambda fault: fault.json_path)
+    validator = jsonschema.Draft202012Validator(spec.input_schema)
+    try:
+        faults = sorted(validator.iter_errors(value), key=lambda fault: fault.json_path)
+    except (RecursionError, Unresolvable) as error:
+        raise InputInvalid(f"the agent's input schema cannot check this input: {type(error).__name__}") from None
     if faults:
         raise InputInvalid("; ".join(f"{fault.json_path}: {fault.message[:200]}" for fault in faults[:5]))
 
@@ -157,7 +166,7 @@ def _record_crash(task: Task) -> None:
 
 
 def _start(runnable: Sequence[tuple[Lease, Task]], worker: str) -> None:
-    for lease, task in runnable:
+    for _, task in runnable:
         task.attempt += 1
         task.last_seq += 1
         task.worker = worker
@@ -165,19 +174,11 @@ def _start(runnable: Sequence[tuple[Lease, Task]], worker: str) -> None:
         f"UPDATE tasks_task SET status = 'running', attempt = %s, epoch = %s, worker = %s, next_attempt_at = NULL,"
         f" attempt_started_at = {sql.now()}, started_at = COALESCE(started_at, {sql.now()}), last_seq = last_seq + 1"
         f" WHERE id = %s AND epoch = %s AND status = %s AND cancel_requested_at IS NULL",
-        [
-            (task.attempt, lease.epoch, worker, sql.uid(task.pk), task.epoch, task.status)
-            for lease, task in runnable
-        ],
+        [(task.attempt, lease.epoch, worker, sql.uid(task.pk), task.epoch, task.status) for lease, task in runnable],
     )
     if started != len(runnable):  # somebody changed one of them just now: undo all, each is tried again by itself
         raise IllegalTransition("a task changed while it was being started")
-    append_events(
-        [
-            (task.pk, 0, NewEvent(EventType.EXECUTION_STARTED, _start_payload(task)))
-            for _, task in runnable
-        ]
-    )
+    append_events([(task.pk, 0, NewEvent(EventType.EXECUTION_STARTED, _start_payload(task))) for _, task in runnable])
 
 
 def _start_payload(task: Task) -> dict[str, Any]:
@@ -185,8 +186,6 @@ def _start_payload(task: Task) -> dict[str, Any]:
     if task.last_checkpoint > task.journal_start:
         payload["resumed_from"] = task.last_checkpoint
     return payload
-
-
 
 
 def _loaded(runnable: Sequence[tuple[Lease, Task]]) -> list[tuple[Lease, Started]]:
@@ -231,7 +230,13 @@ def cancel(app: App, task: Task, *, by: str, reason: str = "") -> Task:
     """
     why = {"reason": reason} if reason else {}
     with transaction.atomic():
-        if _move(task, (TaskStatus.PENDING, TaskStatus.INPUT_REQUIRED), TaskStatus.CANCELLED, finished_at=Now(), next_attempt_at=None):
+        if _move(
+            task,
+            (TaskStatus.PENDING, TaskStatus.INPUT_REQUIRED),
+            TaskStatus.CANCELLED,
+            finished_at=Now(),
+            next_attempt_at=None,
+        ):
             entries.remove(app, task.pk)
             record(task.pk, NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": task.attempt, **why}, by))
         elif _move(task, (TaskStatus.RUNNING,), TaskStatus.RUNNING, cancel_requested_at=Now()):

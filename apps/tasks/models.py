@@ -40,7 +40,7 @@ class Task(models.Model):
     agent = models.CharField(max_length=100)
     agent_version = models.ForeignKey("agents.AgentVersion", on_delete=models.PROTECT, related_name="+")
     session = models.CharField(max_length=200, blank=True, default="")
-    entry_point = models.CharField(max_length=100, null=True, blank=True)
+    entry_point = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - null: none, as in the API
     status = models.CharField(max_length=16, choices=TaskStatus, default=TaskStatus.PENDING)
     input = models.JSONField()
     output = models.JSONField(null=True)
@@ -94,7 +94,7 @@ class Task(models.Model):
 
 
 class Attempt(models.Model):
-    """One attempt that has ended. (The attempt under way is the task's own `attempt`, `worker`, `attempt_started_at`.)"""
+    """One attempt that has ended; the one under way is in the task's `attempt`, `worker` and `attempt_started_at`."""
 
     class Outcome(models.TextChoices):
         COMPLETED = "completed"
@@ -183,7 +183,8 @@ class DeadLetter(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["task"], condition=Q(status="open"), name="dead_letter_one_open"),
             models.CheckConstraint(
-                condition=Q(status="open", resolved_at=None) | Q(status__in=["retried", "discarded"], resolved_at__isnull=False),
+                condition=Q(status="open", resolved_at=None)
+                | Q(status__in=["retried", "discarded"], resolved_at__isnull=False),
                 name="dead_letter_resolved",
             ),
         ]

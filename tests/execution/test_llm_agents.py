@@ -85,7 +85,9 @@ def test_two_rounds_of_tool_calls_end_in_an_answer(app: App, server: ModelServer
     assert results == ["order A1 was shipped", "charged 3", "order A2 was shipped"]
 
 
-def test_a_rate_limit_is_tried_again_when_the_server_says_and_goes_on_where_it_was(app: App, server: ModelServer) -> None:
+def test_a_rate_limit_is_tried_again_when_the_server_says_and_goes_on_where_it_was(
+    app: App, server: ModelServer
+) -> None:
     task = run(
         app,
         server,

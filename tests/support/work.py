@@ -35,7 +35,7 @@ def working(*, slots: int = 8) -> Iterator[None]:
     def work() -> None:
         try:
             shift.run(stop.is_set, slots=slots)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - reported when the block is left
             failed.append(error)
         finally:
             connection.close()

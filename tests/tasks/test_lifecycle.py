@@ -174,7 +174,8 @@ def test_the_sweep_removes_the_entry_of_a_task_that_is_over(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    "impossible", [{"status": "completed"}, {"status": "done"}, {"status": "failed", "finished_at": "2026-01-01T00:00Z"}]
+    "impossible",
+    [{"status": "completed"}, {"status": "done"}, {"status": "failed", "finished_at": "2026-01-01T00:00Z"}],
 )
 def test_the_database_refuses_impossible_tasks(app: App, impossible: dict[str, str]) -> None:
     submit(app)

@@ -21,7 +21,19 @@ from apps.tenancy.models import App
 from tests.support.agents import submit
 from tests.support.transitions import settle, start
 
-STEPS = ["submit", "claim", "complete", "fail", "retry_later", "hand_back", "cancelled", "cancel", "retry", "crash", "due"]
+STEPS = [
+    "submit",
+    "claim",
+    "complete",
+    "fail",
+    "retry_later",
+    "hand_back",
+    "cancelled",
+    "cancel",
+    "retry",
+    "crash",
+    "due",
+]
 RETRYABLE = TaskError("busy", "busy", retryable=True)
 
 

@@ -23,7 +23,9 @@ class Command(BaseCommand):
         for app in App.objects.exclude(status=App.Status.DELETING):
             if options["repair"]:
                 repairs = recovery.repair(app)
-                self.stdout.write(f"{app.name}: {repairs.enqueued} tasks queued again, {repairs.removed} entries removed")
+                self.stdout.write(
+                    f"{app.name}: {repairs.enqueued} tasks queued again, {repairs.removed} entries removed"
+                )
             for complaint in complaints(app):
                 faults += 1
                 self.stdout.write(f"{app.name}: {complaint}")
