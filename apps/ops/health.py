@@ -15,7 +15,6 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from apps.tenancy.backends.common import PUBLIC
 from apps.tenancy.migrate import Plan
 from hector_site import VERSION, drain
 from hector_site.problems import problem
@@ -67,7 +66,7 @@ def _ready() -> bool:
     """Connected, and the shared schema has every migration that this code knows (once true, it stays so)."""
     global _migrated
     if not _migrated:
-        _migrated = Plan().is_applied(PUBLIC)
+        _migrated = Plan().shared_is_applied()
         return _migrated
     return _connected()
 
