@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.console import words
-from apps.console.templatetags.console import summary, when
+from apps.console.templatetags.console import summary, ticks, when
 from apps.console.workforce import silence, workforce
 from apps.queue.models import QueueEntry, Worker
 from apps.tasks.events import EventType
@@ -56,7 +56,7 @@ def _pending(app: App, task: Task) -> SafeString | str:
 def _waiting() -> str:
     force = workforce()
     if force.paused or not force.alive:
-        return force.sentence
+        return ticks(force.sentence)
     alive = "1 is" if force.alive == 1 else f"{force.alive} are"
     if not force.free:
         return f"Waiting for a worker: {alive} alive, all slots busy."

@@ -6,13 +6,14 @@ Everything that a model, a tool or a person wrote is text: nothing here marks an
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 
 from apps.console import words
 
@@ -32,6 +33,7 @@ STATES = {  # state -> icon and label; the colours are the tokens `--state-…` 
     "leased": ("play_circle", "Leased"),
     "parked": ("local_parking", "Parked"),
 }
+_TICKS = re.compile(r"`([^`]+)`")
 MAX_SHOWN = 100_000  # characters of a payload
 SHORT = 80  # characters of JSON that are shown on one line
 FOLD_LINES, FOLD_CHARACTERS = 24, 2000
@@ -47,6 +49,12 @@ def state(value: str) -> SafeString:
     """A badge: colour, icon and label say the same."""
     symbol, label = STATES[value]
     return format_html('<span class="state" data-state="{}">{}{}</span>', value, icon(symbol), label)
+
+
+@register.filter
+def ticks(text: str) -> SafeString:
+    """Text in which `what stands in backticks` is code."""
+    return mark_safe(_TICKS.sub(r"<code>\1</code>", escape(text)))  # noqa: S308 - escaped, but for the tags above
 
 
 @register.filter

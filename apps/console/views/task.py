@@ -115,7 +115,7 @@ def _confirm(
     response = show_page(
         request, site, f"task_{verb}.html", title, crumbs, app=app, task=task, reason=_reason(request), **values
     )
-    if values.get("refused"):
+    if request.method == "POST" and values.get("refused"):
         response.status_code = 409
     elif values.get("fault"):
         response.status_code = 400
