@@ -28,9 +28,9 @@ from apps.agents import handlers
 from apps.agents.config.spec import AgentSpec
 from apps.agents.errors import PermanentError, classify, scrub
 from apps.agents.llms.scripted import request_number
+from apps.agents.threads import in_thread
 from apps.execution.journal import Drained, RunJournal
 from apps.execution.runtime import Runtime, Runtimes
-from apps.execution.threads import in_thread
 from apps.execution.toolset import Deps
 from apps.queue.errors import LostLease
 from apps.queue.handler import Job

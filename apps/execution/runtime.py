@@ -108,10 +108,6 @@ class Runtimes:
             self._drop(next(iter(self._kept)))
         return runtime
 
-    def drop(self, app: App, started: Started) -> None:
-        """Forgets a runtime whose connections may be broken; the next run builds a new one."""
-        self._drop((app.pk, started.version.digest))
-
     def _drop(self, key: tuple[int, str]) -> None:
         if (runtime := self._kept.pop(key, None)) is None:
             return

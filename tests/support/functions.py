@@ -92,3 +92,19 @@ def flaky_charge(amount: int) -> str:
     if calls["flaky_charge"] == 1:
         raise RetryableError("busy", "the bank is busy")
     return f"charged {amount}"
+
+
+def broken_look_up(order: str) -> str:
+    """Looks an order up, and finds none."""
+    calls["broken_look_up"] += 1
+    raise LookupError(f"no order {order}")
+
+
+def spin_tool() -> None:
+    """Never ends by itself."""
+    calls["spin_tool"] += 1
+    try:
+        while True:
+            time.monotonic()
+    finally:
+        stopped.set()

@@ -1,7 +1,7 @@
 """`type: function`: a Python function of an allowed package; schema and description from its signature and docstring.
 
-A plain function runs in a thread. A thread cannot be stopped: when the call times out or the task is cancelled the
-run goes on without it and what it returns is thrown away, so a long function should be a coroutine.
+A plain function runs in a thread, which is stopped when the call times out or the task is cancelled, as far as that
+can be done (`apps.agents.threads`); a long function is better a coroutine.
 
 An exception is a failed call that the model reads (its type and text, no traceback), unless it says that the attempt
 itself has failed: RetryableError and PermanentError of `apps.agents.errors`.
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from apps.agents import handlers, registry
+from apps.agents.threads import in_thread
 
 if TYPE_CHECKING:
     from pydantic_ai.toolsets import AbstractToolset
@@ -39,7 +40,6 @@ def build(name: str, spec: FunctionSpec, context: registry.BuildContext) -> Abst
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` as a coroutine function of the same signature whose faults are told to the model."""
-    from anyio.to_thread import run_sync
     from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelRetry, ToolFailed
 
     from apps.agents.errors import HectorToolError
@@ -49,7 +49,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             if inspect.iscoroutinefunction(function):
                 return await function(*args, **kwargs)
-            return await run_sync(functools.partial(function, *args, **kwargs), abandon_on_cancel=True)
+            return await in_thread(functools.partial(function, *args, **kwargs))
         except (HectorToolError, ModelRetry, ToolFailed, ApprovalRequired, CallDeferred):
             raise
         except Exception as error:  # a function may raise anything; none of it is a fault of the run

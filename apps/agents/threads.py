@@ -8,6 +8,7 @@ stopped which did not. A call that sits in C code (a socket read, `time.sleep`) 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import ctypes
 import threading
 from collections.abc import Callable
@@ -24,23 +25,30 @@ class Stopped(BaseException):
 class _Call:
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self._work = (function, args)
+        self._context = contextvars.copy_context()
         self._lock = threading.Lock()
         self._thread: int | None = None
 
     def run(self) -> Any:
         function, args = self._work
+        thread = threading.get_ident()
         with self._lock:
-            self._thread = threading.get_ident()
+            self._thread = thread
         try:
-            return function(*args)
+            return self._context.run(function, *args)
         finally:
             with self._lock:
                 self._thread = None
+                _raise_in(thread, None)  # what came too late must not hit the thread's next call
 
     def stop(self) -> None:
-        with self._lock:  # never into the thread's next call
+        with self._lock:
             if self._thread is not None:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(Stopped))
+                _raise_in(self._thread, ctypes.py_object(Stopped))
+
+
+def _raise_in(thread: int, error: ctypes.py_object[type[Stopped]] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error)
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
