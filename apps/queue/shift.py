@@ -172,7 +172,8 @@ class Shift:
         while self._jobs and time.monotonic() < deadline:
             await self._beat_if_due(worker)
             await self._cancel_if_asked(worker)
-            await asyncio.wait([task for _, task in self._jobs.values()], timeout=0.5)
+            if tasks := [task for _, task in self._jobs.values()]:  # the last one may have ended just now
+                await asyncio.wait(tasks, timeout=0.5)
         await self._cancel_all()
 
     async def _abandon(self) -> None:
