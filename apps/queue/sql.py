@@ -70,8 +70,8 @@ def execute(statement: str, params: Sequence[Any] = ()) -> int:
 def execute_many(statement: str, rows: Iterable[Sequence[Any]]) -> int:
     """Runs the statement once per row of parameters; the number of rows it touched in all."""
     rows = list(rows)
-    if not rows:
-        return 0
+    if len(rows) <= 1:  # psycopg's way with many rows, a pipeline, costs more than it saves
+        return execute(statement, rows[0]) if rows else 0
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)
         return int(cursor.rowcount)

@@ -24,6 +24,7 @@ from referencing.exceptions import Unresolvable
 
 from apps.agents.config.spec import AgentSpec
 from apps.agents.models import Agent, AgentVersion
+from apps.agents.versions import spec_of
 from apps.queue import entries, leases, sql
 from apps.queue.entries import NewEntry
 from apps.queue.leases import Lease
@@ -74,10 +75,10 @@ def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
 
 
 def _accepted(new: NewTask) -> Task:
-    agent = Agent.objects.select_related("version").filter(name=new.agent).first()
+    agent = Agent.objects.select_related("version").defer("version__spec").filter(name=new.agent).first()
     if agent is None:
         raise UnknownAgent(f"there is no agent {new.agent!r} in this App")
-    spec = AgentSpec.model_validate(agent.version.spec)
+    spec = spec_of(agent.version)
     value = {"text": new.input} if isinstance(new.input, str) else new.input
     _check_input(spec, value)
     retries = spec.retry.max_retries if new.max_retries is None else new.max_retries
@@ -258,7 +259,7 @@ def retry(app: App, task: Task, *, by: str, new_input: Any = None, reason: str =
     values: dict[str, Any] = {"vetted_checkpoint": F("last_checkpoint")}
     if new_input is not None:
         new_input = {"text": new_input} if isinstance(new_input, str) else new_input
-        _check_input(AgentSpec.model_validate(task.agent_version.spec), new_input)
+        _check_input(spec_of(task.agent_version), new_input)
         values |= {"input": new_input, "journal_start": F("last_checkpoint")}
     if task.deadline is not None and task.deadline <= timezone.now():
         values["deadline"] = None
