@@ -17,6 +17,7 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 from pydantic_ai.usage import RunUsage
 
 from apps.agents.llms import chain
+from apps.queue.faults import Point, reach
 from apps.queue.handler import Job
 from apps.tasks import journal
 from apps.tasks.events import EventType, NewEvent
@@ -157,6 +158,7 @@ class RunJournal:
         pending, self._pending = self._pending, []
         for written in pending:
             await written
+        reach(Point.CHECKPOINT_WRITTEN)
 
     async def checkpoint(self) -> None:
         """A place to stop: everything is recorded, nothing is under way."""

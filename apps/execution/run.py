@@ -33,6 +33,7 @@ from apps.execution.journal import Drained, RunJournal
 from apps.execution.runtime import Runtime, Runtimes
 from apps.execution.toolset import Deps
 from apps.queue.errors import LostLease
+from apps.queue.faults import Point, reach
 from apps.queue.handler import Job
 from apps.queue.leases import Lease
 from apps.tasks import journal as transitions
@@ -61,7 +62,9 @@ async def run(job: Job) -> None:
     try:
         settlement = await _attempt(job, started, journal)
         if settlement is not None:
+            reach(Point.RUN_ENDED)
             await journal.settle(settlement)
+            reach(Point.SETTLEMENT_WRITTEN)
     except LostLease:
         log.warning("lease_lost", attempt=started.task.attempt)
 
@@ -136,7 +139,9 @@ async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJo
             if Agent.is_model_request_node(node):
                 await journal.checkpoint()
                 request_number.set(journal.request_starts(runtime.model.model_name))
+                reach(Point.MODEL_ASKED)
             elif Agent.is_call_tools_node(node) and len(run.all_messages()) > known:
+                reach(Point.MODEL_ANSWERED)
                 journal.request_ended(run.all_messages()[known:])
                 known = len(run.all_messages())
         assert run.result is not None

@@ -19,6 +19,7 @@ from pydantic_core import to_jsonable_python
 
 from apps.agents.errors import HectorToolError, PermanentError, scrub
 from apps.execution.journal import Recorded, RunJournal, Stopwatch
+from apps.queue.faults import Point, reach
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class JournaledToolset(WrapperToolset[Deps]):
         journal.call_starts(key, {**call, "arguments": to_jsonable_python(tool_args)}, once=once)
         if once:
             await journal.sync()
+        reach(Point.TOOL_STARTS)
         watch = Stopwatch()
         try:
             recorded = await self._run(name, tool_args, ctx, tool, facts.get("timeout"))
@@ -66,6 +68,7 @@ class JournaledToolset(WrapperToolset[Deps]):
                 key, {**call, "seconds": watch.seconds(), "error": scrub(error.message, journal.secrets)}
             )
             raise
+        reach(Point.TOOL_ENDED)
         ended = {**call, "seconds": watch.seconds()}
         journal.call_ended(key, recorded, ended if recorded.kind == "value" else {**ended, "error": recorded.value})
         return _answer(recorded)

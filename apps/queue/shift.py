@@ -22,6 +22,7 @@ from django.db import OperationalError, transaction
 from apps.queue import leases, workers
 from apps.queue.database import DatabaseThread
 from apps.queue.errors import WorkerFenced
+from apps.queue.faults import Point, reach
 from apps.queue.handler import Job, handler
 from apps.queue.leases import Lease
 from apps.queue.models import Worker
@@ -114,6 +115,8 @@ class Shift:
             leases.promote_due()
             due_in = None
         claimed = leases.claim(worker.pk, free) if free and leases.anything_ready() else []
+        if claimed:
+            reach(Point.CLAIMED)
         started: list[Started] = []
         claimed.sort(key=lambda lease: (lease.app_id, lease.kind))
         for (app_id, kind), group in itertools.groupby(claimed, key=lambda lease: (lease.app_id, lease.kind)):
@@ -121,6 +124,8 @@ class Shift:
                 self._apps[app_id] = App.objects.get(pk=app_id)
             app = self._apps[app_id]
             started += [(app, lease, payload) for lease, payload in _begin(kind, app, list(group), str(worker))]
+        if started:
+            reach(Point.BEGUN)
         return started, due_in
 
     def _start(self, job: Job) -> None:

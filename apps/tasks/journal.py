@@ -16,6 +16,7 @@ from uuid import UUID
 
 from apps.queue import leases, sql
 from apps.queue.errors import LostLease
+from apps.queue.faults import Point, reach
 from apps.queue.leases import Lease
 from apps.tasks.errors import TaskError
 from apps.tasks.events import EventType, NewEvent, append_events
@@ -127,7 +128,16 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
             for event, back in zip(_events(change), reversed(range(len(_events(change)))), strict=True)
         ]
     )
+    _reach_points(kept.values())
     return [LostLease() if _key(change) in lost else None for change in changes]
+
+
+def _reach_points(changes: Iterable[Change]) -> None:
+    for change in changes:
+        if change.checkpoints:
+            reach(Point.CHECKPOINT_WRITES)
+        if change.settlement:
+            reach(Point.RETRY_WRITES if change.settlement.entry == "reschedule" else Point.SETTLEMENT_WRITES)
 
 
 def _key(change: Change) -> Key:
