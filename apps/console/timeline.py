@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
 from apps.console import words
 from apps.tasks.events import EventType
-from apps.tasks.models import LIVE, Event, Task
+from apps.tasks.models import Event, Task
 
 SHOWN = 400  # rows of events; a longer timeline shows the last ones
 
 
 @dataclass
 class Row:
-    """One line. `left` and `width` are percent of the time from the first event to the last (or to now)."""
+    """One line. `left` and `width` are percent of the time from the first event to the last."""
 
     seq: int
     icon: str
@@ -47,12 +45,12 @@ def of(task: Task) -> Timeline:
     rows = _rows(events, task)
     if not events:
         return Timeline([], 0, 0.0)
-    begin, end = events[0].at, events[-1].at
-    if task.status in LIVE:
-        end = max(end, timezone.now())
-    total = (end - begin).total_seconds()
+    begin = events[0].at
+    total = (events[-1].at - begin).total_seconds()
+    # What is under way reaches beyond the last event. By a share, not until now: what has not changed looks the same.
+    reach = total * 1.25 if any(row.open for row in rows) else total
     for row in rows:
-        _place(row, begin, end, total)
+        _place(row, begin, reach)
     return Timeline(rows, (events[0].seq or 1) - 1, total)
 
 
@@ -181,10 +179,8 @@ def _message(error: Any) -> str:
     return str(error or "")
 
 
-def _place(row: Row, begin: datetime, end: datetime, total: float) -> None:
+def _place(row: Row, begin: datetime, reach: float) -> None:
     row.offset = (row.at - begin).total_seconds()
-    if total <= 0:
-        return
-    row.left = round(100 * row.offset / total, 2)
-    length = (end - row.at).total_seconds() if row.open else row.seconds or 0.0
-    row.width = round(min(100 * length / total, 100 - row.left), 2)
+    row.left = round(100 * row.offset / reach, 2) if reach > 0 else 0.0
+    length = 100.0 if row.open or reach <= 0 else 100 * (row.seconds or 0.0) / reach
+    row.width = round(min(length, 100 - row.left), 2)

@@ -10,7 +10,6 @@ from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
 
 from apps.console.frame import is_refresh
 
@@ -41,8 +40,7 @@ def live_page(
     html = render_to_string(f"console/{live}", {"app": values.get("app"), **values}, request)
     version = hashlib.sha256(_TIME.sub(r"\1", html).encode()).hexdigest()[:16]
     if not is_refresh(request):
-        part = format_html('<div id="live" data-live="{}" data-ends="{}">', version, "yes" if ends else "no") + html
-        return page(request, site, template, title, live_part=part + format_html("</div>"), **values)
+        return page(request, site, template, title, live={"version": version, "ends": ends, "html": html}, **values)
     if request.headers["X-Live"] == version:
         return HttpResponse(status=304)
     headers = {"X-Live": version, "X-Live-Ends": "yes" if ends else "no", "Cache-Control": "no-store"}

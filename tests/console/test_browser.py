@@ -1,0 +1,288 @@
+"""The console in a real browser, against a real installation with a worker.
+
+Skipped where there is no Chromium; CI installs one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.ops.processes import free_port, healthy
+from tests.support.installation import Installation
+from tests.support.work import wait_for
+
+AXE = (Path(__file__).parent.parent / "support" / "axe.min.js").read_text()
+ARGUMENTS = [
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+]
+PASSWORD = "a good password"
+DOCUMENT = {
+    "version": "2",
+    "llms": {
+        "steps": {
+            "provider": "scripted",
+            "script": [
+                {"delay": "500ms", "calls": [{"tool": "lookup_order", "arguments": {"number": "A-1042"}}]},
+                {"delay": "500ms", "text": "It arrives on Thursday."},
+            ],
+        },
+        "slow": {"provider": "scripted", "script": [{"delay": "90s", "text": "done"}]},
+        "broken": {"provider": "scripted", "script": [{"error": {"status": 401}}]},
+    },
+    "tools": {"lookup_order": {"type": "function", "handler": "hector_demo.shop.lookup_order", "idempotent": True}},
+    "agents": {
+        "clerk": {"llm": "steps", "tools": ["lookup_order"], "description": "Looks orders up"},
+        "slow": {"llm": "slow", "description": "Takes its time"},
+        "broken": {"llm": "broken", "description": "Has a wrong key"},
+        "report": {
+            "type": "function",
+            "handler": "hector_demo.text.count_words",
+            "input_schema": {
+                "type": "object",
+                "required": ["text"],
+                "properties": {"text": {"type": "string"}, "style": {"enum": ["short", "long"]}},
+            },
+        },
+    },
+}
+SETUP = f"""
+from apps.accounts.models import User
+from apps.tenancy import lifecycle
+User.objects.create_superuser("olga", password="{PASSWORD}")
+lifecycle.create("acme", by="tests", display_name="Acme Corporation")
+"""
+
+
+def chromium() -> str | None:
+    """A browser of this machine, or the one that Playwright has installed."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if found := shutil.which(name):
+            return found
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium here: `playwright install chromium` brings one")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+    """A running `hector serve`, in processes of its own: nothing of Django runs beside the browser's event loop."""
+    installation = Installation.create(tmp_path_factory.mktemp("console") / "home", 9000)
+    try:
+        installation.python(SETUP)
+        (installation.home / "hector.yaml").write_text(json.dumps(DOCUMENT))
+        port = free_port()
+        options = ["--port", str(port), "--queue-workers", "1", "--log-file", str(installation.home / "log")]
+        installation.start("serve", *options, env={"HECTOR_WEB_PROCESSES": "1"}, stdout=subprocess.DEVNULL)
+        wait_for(lambda: healthy(port), seconds=40, what="the server is healthy")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        installation.remove()
+
+
+class Visit:
+    """A logged-in operator's page. What the browser complains about fails the test."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.address = address
+        self.complaints: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._said)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.address + path)
+        return self.page
+
+    def log_in(self) -> None:
+        page = self.open("/")
+        page.get_by_label("Username").fill("olga")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+    def submit(self, agent: str, text: str) -> Page:
+        page = self.open(f"/admin/tasks/new/?agent={agent}")
+        page.get_by_label("Input").fill(text)
+        page.get_by_role("button", name="Submit task").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(f"{agent}: {text}")
+        return page
+
+    def accessibility(self) -> list[str]:
+        """What axe finds that is serious."""
+        self.page.evaluate(AXE)
+        found: dict[str, Any] = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{violation['id']}: {node['html'][:160]}"
+            for violation in found["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
+
+
+def visit(browser: Browser, address: str, **options: Any) -> Iterator[Visit]:
+    context = browser.new_context(reduced_motion="reduce", **options)
+    visiting = Visit(context, address)
+    visiting.log_in()
+    yield visiting
+    context.close()
+    assert visiting.complaints == []
+
+
+@pytest.fixture
+def operator(browser: Browser, address: str) -> Iterator[Visit]:
+    yield from visit(browser, address)
+
+
+@pytest.fixture(
+    params=[("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)], ids=lambda it: f"{it[0]}-{it[1]}"
+)
+def dressed(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Visit]:
+    """An operator in each theme, at a desk and on a phone."""
+    theme, width = request.param
+    yield from visit(browser, address, color_scheme=theme, viewport={"width": width, "height": 844})
+
+
+def test_an_operator_submits_a_task_and_watches_it_complete_without_reloading(operator: Visit) -> None:
+    page = operator.open("/admin/")
+    page.get_by_role("link", name="Tasks", exact=True).click()
+    page.get_by_role("link", name="New task").first.click()
+    page.get_by_label("Agent").select_option("clerk")
+    page.get_by_label("Input").fill("Where is order A-1042?")
+    page.get_by_role("button", name="Submit task").click()
+    page.evaluate("window.same = true")
+    expect(page.locator("#part-head .state")).to_have_text("Completed")
+    expect(page.locator("#part-output")).to_contain_text("It arrives on Thursday.")
+    expect(page.locator("#part-timeline")).to_contain_text("Tool lookup_order")
+    expect(page.locator("#part-conversation")).to_contain_text("Calls lookup_order")
+    expect(page.locator("#why")).to_contain_text("Completed at the first attempt")
+    assert page.evaluate("window.same") is True
+
+
+def test_what_was_unfolded_stays_so_while_the_page_renews_itself(operator: Visit) -> None:
+    page = operator.submit("clerk", "word " * 1000)
+    page.locator("#payload-input-fold > summary").click()
+    page.mouse.move(0, 0)
+    expect(page.locator("#part-head .state")).to_have_text("Completed")
+    expect(page.locator("#payload-input-text")).to_be_visible()
+
+
+def test_an_operator_cancels_what_runs_and_retries_it(operator: Visit) -> None:
+    page = operator.submit("slow", "Take your time")
+    expect(page.locator("#why")).to_contain_text("Waiting for the model")
+    page.get_by_role("link", name="Cancel…").click()
+    page.get_by_label("Reason").fill("It takes too long")
+    page.get_by_role("button", name="Cancel this task").click()
+    expect(page.locator("#part-head .state")).to_have_text("Cancelled")
+    expect(page.locator("#part-timeline")).to_contain_text("It takes too long")
+    page.get_by_role("link", name="Retry…").click()
+    page.get_by_role("button", name="Retry this task").click()
+    expect(page.locator("#part-head .state")).to_have_text("Running")
+    page.get_by_role("link", name="Cancel…").click()
+    page.get_by_role("button", name="Cancel this task").click()
+    expect(page.locator("#part-head .state")).to_have_text("Cancelled")
+
+
+def test_the_app_is_switched_at_the_top(operator: Visit) -> None:
+    page = operator.open("/admin/tasks/")
+    page.get_by_label("App", exact=True).select_option("acme")
+    expect(page).to_have_url(f"{operator.address}/admin/tasks/?app=acme")
+    expect(page.get_by_text("No tasks yet.")).to_be_visible()
+    operator.open("/admin/agents/")
+    expect(page.get_by_text("This App has no agents yet.")).to_be_visible()
+
+
+def test_the_theme_is_chosen_and_kept(operator: Visit) -> None:
+    page = operator.open("/admin/")
+    page.get_by_role("button", name="olga").click()
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html.dark")).to_have_count(1)
+    operator.open("/admin/tasks/")
+    expect(page.locator("html.dark")).to_have_count(1)
+
+
+def test_the_keyboard_reaches_search_and_rows(operator: Visit) -> None:
+    operator.submit("clerk", "for the keyboard")
+    page = operator.open("/admin/tasks/")
+    page.keyboard.press("/")
+    expect(page.locator("[data-search]")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.locator("[data-search]").blur()
+    page.keyboard.press("j")
+    expect(page.locator(".row-link").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("clerk: for the keyboard")
+
+
+def test_a_task_is_submitted_without_javascript(browser: Browser, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    visiting = Visit(context, address)
+    visiting.log_in()
+    page = visiting.open("/admin/tasks/new/")
+    page.get_by_label("Agent").select_option("report")
+    page.get_by_role("button", name="Choose").click()
+    page.get_by_label("Text").fill("three words here")
+    page.get_by_role("button", name="Submit task").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("report:")
+    context.close()
+
+
+def test_every_page_fits_reads_well_and_raises_no_error(dressed: Visit) -> None:
+    task = dressed.submit("broken", "This cannot work").url.removeprefix(dressed.address)
+    expect(dressed.page.locator("#part-head .state")).to_have_text("Failed")
+    paths = [
+        "/admin/", "/admin/tasks/", "/admin/tasks/?status=failed&created=1h&q=cannot", "/admin/tasks/?q=nothing-like-it",
+        "/admin/tasks/new/?agent=report", task, f"{task}retry/", "/admin/agents/", "/admin/agents/clerk/",
+        "/admin/configuration/", "/admin/configuration/1/", "/admin/platform/apps/", "/admin/platform/apps/acme/",
+        "/admin/platform/queue/", "/admin/platform/queue/pause/", "/admin/platform/queue/entries/?state=ready",
+    ]  # fmt: skip
+    faults = []
+    for path in paths:
+        page = dressed.open(path)
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        faults += [f"{path} scrolls sideways by {wide}"] if wide > 0 else []
+        faults += [f"{path} {fault}" for fault in dressed.accessibility()]
+        if shots := os.environ.get("HECTOR_SCREENSHOTS"):  # for people who want to look
+            viewport = page.viewport_size or {"width": 0}
+            scheme = "dark" if page.locator("html.dark").count() else "light"
+            name = path.split("?")[0].strip("/").replace("/", "-")
+            page.screenshot(path=f"{shots}/{name}-{scheme}-{viewport['width']}.png", full_page=True)
+    assert faults == []
+
+
+def test_the_login_page_reads_well(browser: Browser, address: str) -> None:
+    for theme in ("light", "dark"):
+        context = browser.new_context(color_scheme=theme)  # type: ignore[arg-type]
+        visiting = Visit(context, address)
+        visiting.open("/admin/login/")
+        assert visiting.accessibility() == []
+        assert visiting.complaints == []
+        context.close()
