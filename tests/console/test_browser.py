@@ -28,6 +28,7 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-dev-shm-usage",
 ]
+expect.set_options(timeout=15_000)
 PASSWORD = "a good password"
 DOCUMENT = {
     "version": "2",
@@ -133,7 +134,7 @@ class Visit:
         page = self.open(f"/admin/tasks/new/?agent={agent}")
         page.get_by_label("Input").fill(text)
         page.get_by_role("button", name="Submit task").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text(f"{agent}: {text}")
+        expect(page.get_by_role("heading", level=1)).to_contain_text(f"{agent}: {text[:20]}")
         return page
 
     def accessibility(self) -> list[str]:
@@ -146,6 +147,11 @@ class Visit:
             if violation["impact"] in ("serious", "critical")
             for node in violation["nodes"]
         ]
+
+
+def state(page: Page, name: str) -> None:
+    """Waits until the page of a task shows this state."""
+    expect(page.locator(f"#part-head .state[data-state={name}]")).to_be_visible()
 
 
 def visit(browser: Browser, address: str, **options: Any) -> Iterator[Visit]:
@@ -162,13 +168,11 @@ def operator(browser: Browser, address: str) -> Iterator[Visit]:
     yield from visit(browser, address)
 
 
-@pytest.fixture(
-    params=[("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)], ids=lambda it: f"{it[0]}-{it[1]}"
-)
+@pytest.fixture(params=["light-1280", "dark-1280", "light-390", "dark-390"])
 def dressed(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Visit]:
     """An operator in each theme, at a desk and on a phone."""
-    theme, width = request.param
-    yield from visit(browser, address, color_scheme=theme, viewport={"width": width, "height": 844})
+    theme, width = request.param.split("-")
+    yield from visit(browser, address, color_scheme=theme, viewport={"width": int(width), "height": 844})
 
 
 def test_an_operator_submits_a_task_and_watches_it_complete_without_reloading(operator: Visit) -> None:
@@ -179,7 +183,7 @@ def test_an_operator_submits_a_task_and_watches_it_complete_without_reloading(op
     page.get_by_label("Input").fill("Where is order A-1042?")
     page.get_by_role("button", name="Submit task").click()
     page.evaluate("window.same = true")
-    expect(page.locator("#part-head .state")).to_have_text("Completed")
+    state(page, "completed")
     expect(page.locator("#part-output")).to_contain_text("It arrives on Thursday.")
     expect(page.locator("#part-timeline")).to_contain_text("Tool lookup_order")
     expect(page.locator("#part-conversation")).to_contain_text("Calls lookup_order")
@@ -191,7 +195,7 @@ def test_what_was_unfolded_stays_so_while_the_page_renews_itself(operator: Visit
     page = operator.submit("clerk", "word " * 1000)
     page.locator("#payload-input-fold > summary").click()
     page.mouse.move(0, 0)
-    expect(page.locator("#part-head .state")).to_have_text("Completed")
+    state(page, "completed")
     expect(page.locator("#payload-input-text")).to_be_visible()
 
 
@@ -201,14 +205,14 @@ def test_an_operator_cancels_what_runs_and_retries_it(operator: Visit) -> None:
     page.get_by_role("link", name="Cancel…").click()
     page.get_by_label("Reason").fill("It takes too long")
     page.get_by_role("button", name="Cancel this task").click()
-    expect(page.locator("#part-head .state")).to_have_text("Cancelled")
+    state(page, "cancelled")
     expect(page.locator("#part-timeline")).to_contain_text("It takes too long")
     page.get_by_role("link", name="Retry…").click()
     page.get_by_role("button", name="Retry this task").click()
-    expect(page.locator("#part-head .state")).to_have_text("Running")
+    state(page, "running")
     page.get_by_role("link", name="Cancel…").click()
     page.get_by_role("button", name="Cancel this task").click()
-    expect(page.locator("#part-head .state")).to_have_text("Cancelled")
+    state(page, "cancelled")
 
 
 def test_the_app_is_switched_at_the_top(operator: Visit) -> None:
@@ -255,21 +259,22 @@ def test_a_task_is_submitted_without_javascript(browser: Browser, address: str) 
     context.close()
 
 
-def test_every_page_fits_reads_well_and_raises_no_error(dressed: Visit) -> None:
+def test_every_page_fits_reads_well_and_raises_no_error(dressed: Visit, request: pytest.FixtureRequest) -> None:
     task = dressed.submit("broken", "This cannot work").url.removeprefix(dressed.address)
-    expect(dressed.page.locator("#part-head .state")).to_have_text("Failed")
+    state(dressed.page, "failed")
     paths = [
-        "/admin/", "/admin/tasks/", "/admin/tasks/?status=failed&created=1h&q=cannot", "/admin/tasks/?q=nothing-like-it",
+        "/admin/", "/admin/tasks/", "/admin/tasks/?status=failed&created=1h&q=cannot", "/admin/tasks/?q=nothing",
         "/admin/tasks/new/?agent=report", task, f"{task}retry/", "/admin/agents/", "/admin/agents/clerk/",
         "/admin/configuration/", "/admin/configuration/1/", "/admin/platform/apps/", "/admin/platform/apps/acme/",
         "/admin/platform/queue/", "/admin/platform/queue/pause/", "/admin/platform/queue/entries/?state=ready",
     ]  # fmt: skip
-    faults = []
+    examined = request.node.callspec.params["dressed"] in ("light-1280", "dark-390")  # axe takes its time
+    faults: list[str] = []
     for path in paths:
         page = dressed.open(path)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         faults += [f"{path} scrolls sideways by {wide}"] if wide > 0 else []
-        faults += [f"{path} {fault}" for fault in dressed.accessibility()]
+        faults += [f"{path} {fault}" for fault in dressed.accessibility()] if examined else []
         if shots := os.environ.get("HECTOR_SCREENSHOTS"):  # for people who want to look
             viewport = page.viewport_size or {"width": 0}
             scheme = "dark" if page.locator("html.dark").count() else "light"

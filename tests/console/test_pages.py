@@ -38,7 +38,7 @@ def test_the_chart_counts_what_ended_by_minute_and_leads_there(configured: App, 
         completed(configured, worker)
     page = read("/admin/")
     assert "over the last hour: 3 completed, 0 failed." in page
-    bars = re.findall(r'<a href="([^"]+)" tabindex="-1"><rect[^>]*data-state="completed"[^>]*><title>(\d+)', page)
+    bars = re.findall(r'<a href="([^"]+)" tabindex="-1"[^>]*><rect[^>]*data-state="completed"[^>]*><title>(\d+)', page)
     assert sum(int(number) for _, number in bars) == 3
     for address, number in bars:
         assert read(html.unescape(address)).count("<tr data-row>") == int(number)
