@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,4 +112,4 @@ def _entry(title: str, icon: str, name: str, **more: Any) -> Entry:
 def _placed(entry: Entry, path: str) -> Entry:
     index = reverse("admin:index")
     active = path == index if entry.url == index else path.startswith(entry.url)
-    return Entry(**{**entry.__dict__, "active": active})
+    return dataclasses.replace(entry, active=active)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Count as CountRows
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from apps.console import words
@@ -106,12 +106,12 @@ def queue_counts(app: App | None = None) -> dict[str, Count]:
     return {state: capped(entries(state, app)) for state in QueueEntry.State.values}
 
 
-def entries(state: str = "", app: App | None = None):  # type: ignore[no-untyped-def]
+def entries(state: str, app: App | None = None) -> QuerySet[QueueEntry]:
     """The entries that a number of `queue_counts` counts, in the order in which they were made."""
     found = QueueEntry.objects.select_related("app", "worker").order_by("id")
     if app is not None:
         found = found.filter(app=app)
-    return found.filter(state=state) if state else found
+    return found.filter(state=state)
 
 
 def by_app(apps: Iterable[App]) -> dict[int, dict[str, Count]]:

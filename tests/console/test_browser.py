@@ -275,7 +275,7 @@ def test_every_page_fits_reads_well_and_raises_no_error(dressed: Visit, request:
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         faults += [f"{path} scrolls sideways by {wide}"] if wide > 0 else []
         faults += [f"{path} {fault}" for fault in dressed.accessibility()] if examined else []
-        if shots := os.environ.get("HECTOR_SCREENSHOTS"):  # for people who want to look
+        if shots := os.environ.get("SCREENSHOTS"):  # for people who want to look
             viewport = page.viewport_size or {"width": 0}
             scheme = "dark" if page.locator("html.dark").count() else "light"
             name = path.split("?")[0].strip("/").replace("/", "-")

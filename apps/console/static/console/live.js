@@ -58,6 +58,7 @@
         const url = new URL(location.href);
         url.searchParams.set("app", document.getElementById("switcher")?.value ?? "");
         const answer = await fetch(url, { headers: { "X-Live": this.version }, redirect: "manual" });
+        if (answer.type === "opaqueredirect") return location.reload(); // logged out: the login page, then back here
         if (answer.status === 200 && answer.headers.has("X-Live")) {
           this.delay = SOONEST;
           const html = await answer.text();
