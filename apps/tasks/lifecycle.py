@@ -277,6 +277,7 @@ def retry(app: App, task: Task, *, by: str, new_input: Any = None, reason: str =
         payload = {"from": task.status, "to": TaskStatus.PENDING.value, **({"reason": reason} if reason else {})}
         record(task.pk, NewEvent(EventType.STATE_CHANGED, payload, by))
         task.refresh_from_db()
+        entries.remove(app, task.pk)  # what a crash between SQLite's two commits may have left
         entries.enqueue(app, [NewEntry(task.pk, priority=task.priority, epoch=task.epoch)])
     return task
 

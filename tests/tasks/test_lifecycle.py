@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError, transaction
 
-from apps.queue import leases
+from apps.queue import entries, leases
+from apps.queue.entries import NewEntry
 from apps.queue.models import QueueEntry, Worker
 from apps.tasks import journal, lifecycle, recovery
 from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
@@ -87,6 +88,13 @@ def test_a_failed_task_can_be_retried_and_its_letter_says_so(app: App, worker: W
     assert settle(app, again, journal.complete(again, "ok")) is None
     assert fresh(task).output == "ok"
     assert task.attempts.count() == 2
+    assert complaints(app) == []
+
+
+def test_a_retry_does_not_mind_an_entry_that_a_crash_has_left(app: App, worker: Worker) -> None:
+    task = lifecycle.cancel(app, submit(app), by="anna")
+    entries.enqueue(app, [NewEntry(task.pk)])
+    assert lifecycle.retry(app, task, by="anna").status == TaskStatus.PENDING
     assert complaints(app) == []
 
 
