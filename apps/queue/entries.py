@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from apps.queue import sql
@@ -32,7 +31,8 @@ class NewEntry:
 
 def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
     """Writes the entries, in order, and wakes the workers when the transaction commits."""
-    # `queue_ready` serves the first subquery, `queue_app_tag` the second.
+    # `queue_ready` serves the first subquery, `queue_app_tag` the second. One statement per entry: each one's tag
+    # depends on those before it.
     next_tag = (
         "COALESCE((SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = %s"
         " ORDER BY priority DESC, tag, id LIMIT 1), 0)"
@@ -44,13 +44,10 @@ def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
         " (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)"
         f" SELECT %s, %s, %s, %s, %s, {instant}, %s, %s, {no}, {sql.now()}, {sql.greatest(next_tag, last_tag)} + %s"
     )
-
-    def row(new: NewEntry) -> tuple[Any, ...]:
+    for new in entries:
         state = "scheduled" if new.run_at else "ready"
         entry = (app.pk, new.kind, sql.uid(new.key), state, new.priority, sql.dt(new.run_at), new.lane, new.epoch)
-        return (*entry, new.priority, app.pk, new.priority, 1 / app.weight)
-
-    sql.execute_many(statement, [row(new) for new in entries])
+        sql.execute(statement, (*entry, new.priority, app.pk, new.priority, 1 / app.weight))
     wake()
 
 

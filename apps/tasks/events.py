@@ -44,10 +44,15 @@ def append_events(events: Sequence[tuple[UUID, int, NewEvent]]) -> None:
     Each comes with its place counted back from `last_seq`: 0 is the last one. Numbering by the task's own row, which
     the transaction holds, is what makes `seq` gapless without another lock.
     """
-    sql.execute_many(
+    sql.execute_batch(
+        {"n": "int", "task": "uuid", "back": "int", "kind": "text", "content": "jsonb", "who": "text"},
+        [
+            (number, sql.uid(task), back, event.type.value, sql.js(event.payload), event.actor)
+            for number, (task, back, event) in enumerate(events)
+        ],
         f"INSERT INTO tasks_event (task_id, seq, type, payload, actor, at)"
-        f" SELECT id, last_seq - %s, %s, {_json()}, %s, {sql.now()} FROM tasks_task WHERE id = %s",
-        [(back, event.type.value, sql.js(event.payload), event.actor, sql.uid(task)) for task, back, event in events],
+        f" SELECT task.id, task.last_seq - back, kind, content, who, {sql.now()}"
+        f" FROM batch JOIN tasks_task task ON task.id = batch.task ORDER BY n",
     )
 
 
@@ -55,7 +60,3 @@ def record(task_id: UUID, *events: NewEvent) -> None:
     """Writes events of one task, inside the transaction that makes them true."""
     sql.execute("UPDATE tasks_task SET last_seq = last_seq + %s WHERE id = %s", [len(events), sql.uid(task_id)])
     append_events([(task_id, back, event) for event, back in zip(events, reversed(range(len(events))), strict=True)])
-
-
-def _json() -> str:
-    return "%s::jsonb" if sql.is_postgresql() else "%s"

@@ -194,90 +194,104 @@ def _settle_entries(ending: Sequence[Change]) -> None:
 
 
 def _write_ongoing(changes: Sequence[Change]) -> None:
-    cast = "::jsonb" if sql.is_postgresql() else ""
-    sql.execute_many(
-        f"UPDATE tasks_task SET last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s,"
-        f" usage = COALESCE(%s{cast}, usage) WHERE id = %s",
+    sql.execute_batch(
+        {"task": "uuid", "events": "int", "checkpoints": "int", "used": "jsonb"},
         [
-            (
-                len(_events(change)),
-                len(change.checkpoints),
-                None if change.usage is None else sql.js(change.usage),
-                sql.uid(change.run.task_id),
-            )
+            (sql.uid(change.run.task_id), len(_events(change)), len(change.checkpoints), _json(change.usage))
             for change in changes
         ],
+        "UPDATE tasks_task SET last_seq = last_seq + events, last_checkpoint = last_checkpoint + checkpoints,"
+        " usage = COALESCE(used, usage) FROM batch WHERE tasks_task.id = batch.task",
     )
 
 
 def _write_ended(changes: Sequence[Change]) -> None:
-    _write_attempts(changes)
-    usage_cast, json = ("::jsonb", "%s::jsonb") if sql.is_postgresql() else ("", "%s")
-    rows = []
-    letters = []
-    for change in changes:
-        run, end = change.run, change.settlement
-        assert end is not None
-        rows.append((
-            end.status.value, None if end.output is None else sql.js(end.output),
-            sql.js(end.error.as_json()) if end.error else None,
-            sql.js(change.usage) if change.usage else None,
-            run.attempt if end.spent else run.attempt - 1, end.delay,
-            end.entry == "finish",
-            len(_events(change)), len(change.checkpoints), sql.uid(run.task_id),
-        ))  # fmt: skip
-        if end.fingerprint and end.error:
-            letters.append((sql.uid(run.task_id), end.fingerprint, sql.js(end.error.as_json())))
-    sql.execute_many(
-        f"UPDATE tasks_task SET status = %s, output = {json}, error = {json}, usage = COALESCE(%s{usage_cast}, usage),"
-        f" attempt = %s, next_attempt_at = {sql.later()},"
-        f" finished_at = CASE WHEN %s THEN {sql.now()} END, worker = '', attempt_started_at = NULL,"
-        f" ran_seconds = ran_seconds + COALESCE({sql.seconds_since('attempt_started_at')}, 0),"
-        f" last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s WHERE id = %s",
-        rows,
-    )
-    sql.execute_many(
-        f"INSERT INTO tasks_deadletter (task_id, fingerprint, error, status, entered_at)"
-        f" VALUES (%s, %s, {json}, 'open', {sql.now()})",
-        letters,
-    )
-
-
-def _write_attempts(changes: Sequence[Change]) -> None:
-    """The attempts that end here; read from the task's row before that is cleared."""
-    json = "%s::jsonb" if sql.is_postgresql() else "%s"
-    sql.execute_many(
-        f"INSERT INTO tasks_attempt"
-        f" (task_id, number, outcome, error, traceback, worker, epoch, started_at, finished_at)"
-        f" SELECT id, attempt, %s, {json}, %s, worker, epoch, attempt_started_at, {sql.now()}"
-        f" FROM tasks_task WHERE id = %s",
+    ended = [(change, change.settlement) for change in changes if change.settlement]
+    _write_attempts(ended)
+    sql.execute_batch(
+        {
+            "task": "uuid",
+            "state": "text",
+            "result": "jsonb",
+            "fault": "jsonb",
+            "used": "jsonb",
+            "attempts": "int",
+            "delay": "float8",
+            "over": "bool",
+            "events": "int",
+            "checkpoints": "int",
+        },
         [
             (
-                change.settlement.outcome.value,
-                sql.js(change.settlement.error.as_json()) if change.settlement.error else None,
-                change.settlement.error.traceback if change.settlement.error else "",
                 sql.uid(change.run.task_id),
+                end.status.value,
+                _json(end.output),
+                _json(_fault(end)),
+                _json(change.usage),
+                change.run.attempt if end.spent else change.run.attempt - 1,
+                end.delay,
+                end.entry == "finish",
+                len(_events(change)),
+                len(change.checkpoints),
             )
-            for change in changes
-            if change.settlement
+            for change, end in ended
         ],
+        f"UPDATE tasks_task SET status = state, output = result, error = fault, usage = COALESCE(used, usage),"
+        f" attempt = attempts, next_attempt_at = {sql.later('delay')},"
+        f" finished_at = CASE WHEN over THEN {sql.now()} END, worker = '', attempt_started_at = NULL,"
+        f" ran_seconds = ran_seconds + COALESCE({sql.seconds_since('attempt_started_at')}, 0),"
+        f" last_seq = last_seq + events, last_checkpoint = last_checkpoint + checkpoints"
+        f" FROM batch WHERE tasks_task.id = batch.task",
+    )
+    sql.execute_batch(
+        {"task": "uuid", "print": "text", "fault": "jsonb"},
+        [
+            (sql.uid(change.run.task_id), end.fingerprint, _json(_fault(end)))
+            for change, end in ended
+            if end.fingerprint
+        ],
+        f"INSERT INTO tasks_deadletter (task_id, fingerprint, error, status, entered_at)"
+        f" SELECT task, print, fault, 'open', {sql.now()} FROM batch",
+    )
+
+
+def _write_attempts(ended: Sequence[tuple[Change, Settlement]]) -> None:
+    """The attempts that end here; read from the task's row before that is cleared."""
+    sql.execute_batch(
+        {"task": "uuid", "result": "text", "fault": "jsonb", "trace": "text"},
+        [
+            (
+                sql.uid(change.run.task_id),
+                end.outcome.value,
+                _json(_fault(end)),
+                end.error.traceback if end.error else "",
+            )
+            for change, end in ended
+        ],
+        f"INSERT INTO tasks_attempt"
+        f" (task_id, number, outcome, error, traceback, worker, epoch, started_at, finished_at)"
+        f" SELECT task.id, attempt, result, fault, trace, worker, epoch, attempt_started_at, {sql.now()}"
+        f" FROM batch JOIN tasks_task task ON task.id = batch.task",
     )
 
 
 def _write_checkpoints(changes: Iterable[Change]) -> None:
-    json = "%s::jsonb" if sql.is_postgresql() else "%s"
-    sql.execute_many(
-        f"INSERT INTO tasks_checkpoint (task_id, seq, kind, key, value, epoch, created_at)"
-        f" SELECT id, last_checkpoint - %s, %s, %s, {json}, epoch, {sql.now()} FROM tasks_task WHERE id = %s",
+    sql.execute_batch(
+        {"task": "uuid", "back": "int", "kind": "text", "name": "text", "content": "jsonb"},
         [
-            (
-                len(change.checkpoints) - 1 - index,
-                new.kind.value,
-                new.key,
-                sql.js(new.value),
-                sql.uid(change.run.task_id),
-            )
+            (sql.uid(change.run.task_id), back, new.kind.value, new.key, sql.js(new.value))
             for change in changes
-            for index, new in enumerate(change.checkpoints)
+            for new, back in zip(change.checkpoints, reversed(range(len(change.checkpoints))), strict=True)
         ],
+        f"INSERT INTO tasks_checkpoint (task_id, seq, kind, key, value, epoch, created_at)"
+        f" SELECT task.id, last_checkpoint - back, batch.kind, name, content, epoch, {sql.now()}"
+        f" FROM batch JOIN tasks_task task ON task.id = batch.task",
     )
+
+
+def _fault(end: Settlement) -> dict[str, Any] | None:
+    return end.error.as_json() if end.error else None
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else sql.js(value)

@@ -171,11 +171,13 @@ def _start(runnable: Sequence[tuple[Lease, Task]], worker: str) -> None:
         task.attempt += 1
         task.last_seq += 1
         task.worker = worker
-    started = sql.execute_many(
-        f"UPDATE tasks_task SET status = 'running', attempt = %s, epoch = %s, worker = %s, next_attempt_at = NULL,"
-        f" attempt_started_at = {sql.now()}, started_at = COALESCE(started_at, {sql.now()}), last_seq = last_seq + 1"
-        f" WHERE id = %s AND epoch = %s AND status = %s AND cancel_requested_at IS NULL",
-        [(task.attempt, lease.epoch, worker, sql.uid(task.pk), task.epoch, task.status) for lease, task in runnable],
+    started = sql.execute_batch(
+        {"task": "uuid", "was_epoch": "int", "was": "text", "number": "int", "now_epoch": "int", "who": "text"},
+        [(sql.uid(task.pk), task.epoch, task.status, task.attempt, lease.epoch, worker) for lease, task in runnable],
+        f"UPDATE tasks_task SET status = 'running', attempt = number, epoch = now_epoch, worker = who,"
+        f" next_attempt_at = NULL, attempt_started_at = {sql.now()}, started_at = COALESCE(started_at, {sql.now()}),"
+        f" last_seq = last_seq + 1 FROM batch"
+        f" WHERE tasks_task.id = batch.task AND epoch = was_epoch AND status = was AND cancel_requested_at IS NULL",
     )
     if started != len(runnable):  # somebody changed one of them just now: undo all, each is tried again by itself
         raise IllegalTransition("a task changed while it was being started")
