@@ -1,0 +1,105 @@
+"""Every command of the README and of docs/ runs, as its page says, against a real server with workers.
+
+The `sh` blocks of a page are one script; `console` blocks are not run. A request that is answered with an error, or
+not in time, fails its command. Skipped where there is no curl; CI installs it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, Page
+from tests.ops.processes import free_port, healthy
+from tests.support.environment import SECRETS
+from tests.support.installation import ROOT, Installation
+from tests.support.work import wait_for
+
+PRINTED = {  # what a page promises that its commands print
+    "README.md": ["have been shipped", "event: execution_completed"],
+    "docs/first-task.md": ["resumed_from", "Six times seven is 42."],
+    "docs/api.md": ['"text":"Hello from acme"}', "event: execution_completed", "TICKETS_TOKEN"],
+    "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
+    "docs/durability.md": ["Nothing is wrong."],
+    "docs/operating.md": ['"database": "connected"'],
+    "docs/tools.md": ["$HOME; rm -rf /\\n", "which tools may not reach"],
+}
+WITH_COMMANDS = [page for page in PAGES if page.blocks("sh")]
+
+
+@pytest.fixture
+def port(installation: Installation) -> Iterator[int]:
+    """A running server with the demo."""
+    if shutil.which("curl") is None:
+        if os.environ.get("CI"):
+            pytest.fail("there is no curl")
+        pytest.skip("there is no curl")
+    (installation.home / "secret").write_text(SECRETS["HECTOR_AUTH_SECRET"])
+    chosen, log = free_port(), installation.home / "serve.log"
+    with log.open("w") as output:
+        serving = installation.start(
+            "serve", "--port", str(chosen), "--queue-workers", "2", stdout=output, stderr=subprocess.STDOUT
+        )
+    wait_for(lambda: healthy(chosen) or serving.poll() is not None, seconds=30, what="hector serve is healthy")
+    assert serving.poll() is None, log.read_text()
+    yield chosen
+    serving.terminate()
+    serving.wait(40)
+
+
+@pytest.mark.timeout(240)
+def test_every_command_runs(installation: Installation, port: int, tmp_path: Path) -> None:
+    def check(page: Page) -> str:
+        return fault_of(page, installation, port, tmp_path)
+
+    # All at once, although one of them kills a worker: what the others have running is to survive that.
+    with ThreadPoolExecutor(len(WITH_COMMANDS)) as pool:
+        faults = list(filter(None, pool.map(check, WITH_COMMANDS)))
+    assert not faults, "\n\n".join(faults)
+
+
+def test_every_page_that_promises_output_has_commands() -> None:
+    assert set(PRINTED) == {page.name for page in WITH_COMMANDS}
+
+
+def fault_of(page: Page, installation: Installation, port: int, tmp_path: Path) -> str:
+    """What went wrong with the page's commands; empty if nothing did."""
+    directory = tmp_path / page.name.replace("/", "-")
+    prepare(directory, page, installation)
+    script = "".join(f"echo '--- {block.place}'\n{block.text}" for block in page.blocks("sh"))
+    script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    done = subprocess.run(
+        ["sh", "-eu", "-c", script],
+        cwd=directory,
+        env=installation.env | {"CURL_HOME": str(directory), "PATH": f"{directory}/.venv/bin:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    if done.returncode != 0:
+        return f"{page.name} ended with {done.returncode}:\n{done.stdout[-3000:]}"
+    missing = [text for text in PRINTED[page.name] if text not in done.stdout]
+    return f"{page.name} did not print {missing}:\n{done.stdout[-6000:]}" if missing else ""
+
+
+def prepare(directory: Path, page: Page, installation: Installation) -> None:
+    """A directory like that of somebody who reads the page: an environment, state, and the files of the page."""
+    programs = directory / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "hector").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "manage.py"}" "$@"\n')
+    (programs / "hector").chmod(0o755)
+    (programs / "activate").write_text("")
+    (directory / ".hector").symlink_to(installation.home)
+    (directory / ".curlrc").write_text("fail-with-body\nmax-time = 60\n")
+    for block in page.blocks("yaml"):
+        if block.file:
+            (directory / block.file).write_text(block.text)

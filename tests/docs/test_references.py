@@ -1,0 +1,239 @@
+"""What the README and docs/ name exists, and what a user can set is described there."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import get_commands, load_command_class
+from pydantic import BaseModel
+
+from apps.accounts.permissions import Role
+from apps.agents import registry
+from apps.agents.config import schema
+from apps.agents.config.checks import validate
+from apps.agents.config.reading import read
+from apps.agents.llms import scripted
+from apps.agents.tools.command import CommandLimits
+from apps.tasks.events import EventType
+from apps.tasks.models import TaskStatus
+from hector_site import cli, options
+from tests.docs.pages import PAGES, Block, Page, page
+from tests.support.installation import ROOT
+
+EVERYTHING = "\n".join(found.text for found in PAGES)
+OPENAPI = json.loads((ROOT / "docs/openapi.json").read_text())
+NOT_DESCRIBED = {"/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/admin/"}  # in openapi.json
+INTERNAL = {  # variables that are not for users
+    "HECTOR_ROLE": "the command that runs, set by `hector`",
+    "HECTOR_LISTENER": "the socket that `hector serve` hands to its web server",
+    "HECTOR_FAULT": "where a test stops a process",
+    "HECTOR_METRICS_PUBLIC": "for metrics, which this version does not have",
+}
+FOR_TESTS = {"HECTOR_TEST_DATABASE"}
+LARGEST_IMAGE = 200 * 1024
+each_page = pytest.mark.parametrize("shown", PAGES, ids=lambda found: found.name)
+
+
+# --- Links ----------------------------------------------------------------------------------------------------------
+@each_page
+def test_every_link_leads_somewhere(shown: Page) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", shown.prose):
+        if target.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (shown.path.parent / file).resolve() if file else shown.path
+        assert path.exists(), target
+        if anchor:
+            assert anchor in Page(path).anchors(), target
+
+
+def test_every_page_is_in_both_indexes() -> None:
+    for index in (page("README.md"), page("docs/README.md")):
+        for other in PAGES:
+            if other.path.parent.name == "docs" and other.name != "docs/README.md":
+                assert re.search(rf"\]\((docs/)?{re.escape(other.path.name)}\)", index.text), (index.name, other.name)
+
+
+def test_images_are_used_and_small() -> None:
+    for image in (ROOT / "docs/images").iterdir():
+        assert f"images/{image.name})" in EVERYTHING
+        assert image.stat().st_size < LARGEST_IMAGE, image.name
+
+
+@each_page
+def test_no_page_names_a_place_on_somebodys_machine(shown: Page) -> None:
+    assert not re.search(r"(?<![\w.])/(?:work|home|root|tmp|Users)/", shown.text)
+
+
+# --- Commands and variables -----------------------------------------------------------------------------------------
+def hector_commands(shown: Page) -> Iterator[list[str]]:
+    """The command and arguments of everything that runs `hector`."""
+    lines = [line for block in shown.blocks("sh", "console") for line in block.text.splitlines()] + shown.spans()
+    for line in lines:
+        if match := re.match(r"\s*(?:HECTOR_\w+=\S+ +)*hector +([a-z_]+.*)", line):
+            yield shlex.split(match[1], comments=True)
+
+
+def flags(command: str) -> set[str]:
+    """What the command takes."""
+    known: set[str] = set()
+    product = cli.COMMANDS.get(command)
+    if product:
+        known = {flag for group in product.groups for option in group.options for flag in (option.flag, option.short)}
+        known |= {"--help"}
+    if not product or product.own_arguments:
+        parser = load_command_class(get_commands()[command], command).create_parser("hector", command)
+        known |= {flag for action in parser._actions for flag in action.option_strings}
+    return known
+
+
+def settings_options() -> list[options.Option]:
+    groups = (options.CONFIG, options.ADDRESS, options.COMMON, options.QUEUE)
+    return [option for group in groups for option in group.options]
+
+
+@each_page
+def test_every_command_and_flag_exists(shown: Page) -> None:
+    for command, *arguments in hector_commands(shown):
+        assert command in {*cli.COMMANDS, *get_commands()}, command
+        given = {argument for argument in arguments if re.match(r"--?[a-z]", argument)}
+        assert given <= flags(command), (command, given - flags(command))
+    known = {flag for option in settings_options() for flag in (option.flag, option.short)}
+    known |= flags("apply") | flags("check_integrity")
+    for span in shown.spans():
+        if re.match(r"--[a-z]", span):
+            assert span.split()[0] in known, span
+
+
+def read_by_the_product() -> tuple[set[str], set[str]]:
+    """The variables that the sources read, and those of them that may be given as a file."""
+    sources = [path.read_text() for root in ("hector_site", "apps") for path in (ROOT / root).rglob("*.py")]
+    text = "\n".join(sources)
+    known = set(re.findall(r'(?:env[a-z]+|environ\.get)\(\s*"(HECTOR_[A-Z_]+)"', text))
+    return known | {option.variable for option in settings_options()}, set(
+        re.findall(r'envsecret\(\s*"(HECTOR_[A-Z_]+)"', text)
+    )
+
+
+def test_every_variable_exists_and_every_setting_is_described() -> None:
+    known, secret = read_by_the_product()
+    known |= {"HECTOR_HOME", *(f"{name}_FILE" for name in secret)}
+    named = set(re.findall(r"\bHECTOR_[A-Z_]*[A-Z]\b", EVERYTHING))
+    assert named <= known | FOR_TESTS, named - known - FOR_TESTS
+    described = page("docs/operating.md").text.partition("## All settings")[2]
+    for name in known - set(INTERNAL) - {f"{name}_FILE" for name in secret}:
+        assert f"`{name}`" in described, name
+    for option in settings_options():
+        assert f"`{option.flag}`" in described, option.flag
+
+
+# --- The API --------------------------------------------------------------------------------------------------------
+def addresses(shown: Page) -> Iterator[tuple[str, str]]:
+    """Method (or nothing) and path of what the page says about the API."""
+    for span in shown.spans():
+        if match := re.fullmatch(r"(?:(GET|POST|PUT|PATCH|DELETE) )?(/[a-z][\w./{}-]*)(?:\?.*)?", span):
+            yield match[1] or "", match[2]
+    for block in shown.blocks("sh", "console"):
+        for path in re.findall(r"(?:127\.0\.0\.1:8080|\$HECTOR)(/[^\s\"'?]*)", block.text):
+            yield "", path
+    for path in re.findall(r"<http://127\.0\.0\.1:8080(/[^>]*)>", shown.prose):
+        yield "", path
+
+
+def described_as(path: str) -> str | None:
+    """The path's entry in openapi.json."""
+    for template in OPENAPI["paths"]:
+        pattern = re.sub(r"\\\{\w+\\\}", r"[^/]+", re.escape(template))
+        if re.fullmatch(pattern, path):
+            return str(template)
+    return None
+
+
+@each_page
+def test_every_address_exists(shown: Page) -> None:
+    for method, path in addresses(shown):
+        template = described_as(path)
+        assert template or path in NOT_DESCRIBED, path
+        if method and template:
+            assert method.lower() in OPENAPI["paths"][template], (method, path)
+
+
+def test_every_address_of_the_api_is_described() -> None:
+    told = {described_as(path) for path in [path for _, path in addresses(page("docs/api.md"))]}
+    assert set(OPENAPI["paths"]) - told - {"/schema"} == set()
+
+
+def test_the_words_of_the_api_are_described() -> None:
+    text = page("docs/api.md").text
+    for word in [*Role, *(set(TaskStatus) - {TaskStatus.INPUT_REQUIRED, TaskStatus.PENDING, TaskStatus.RUNNING})]:
+        assert word.value in text, word
+    for field in OPENAPI["components"]["schemas"]["NewTask"]["properties"]:
+        assert f"`{field}`" in text, field
+    table = text.partition("| type | payload |")[2].partition("## ")[0]
+    told = set(re.findall(r"`([a-z]+_[a-z_]+)`(?=[^|]*\|[^|]*\|)", table)) & {kind.value for kind in EventType}
+    assert told >= {kind.value for kind in EventType} - {"custom", "checkpoint_saved"}
+
+
+def test_every_error_code_of_a_task_is_one_that_the_product_gives() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "apps").rglob("*.py"))
+    table = page("docs/api.md").text.partition("| code | what it means |")[2].partition("\n## ")[0]
+    codes = re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in table.splitlines() if line.count("|") > 2))
+    assert len(codes) > 20
+    for code in codes:
+        assert f'"{code}"' in sources, code
+
+
+# --- The document ---------------------------------------------------------------------------------------------------
+DOCUMENTS = [block for shown in PAGES for block in shown.blocks("yaml")]
+BASE: dict[str, Any] = {
+    "llms": {"default": {"provider": "scripted", "script": [{"text": "Hello"}]}},
+    "defaults": {"llm": "default"},
+}
+
+
+@pytest.mark.parametrize("block", DOCUMENTS, ids=lambda block: block.place)
+def test_every_document_is_valid(block: Block) -> None:
+    part = read(block.text).data
+    validate(part if "version" in part or block.file else BASE | part | {"llms": BASE["llms"] | part.get("llms", {})})
+
+
+def models() -> dict[str, list[type[BaseModel]]]:
+    """What a document is made of, by the page that describes it."""
+    agents = [*schema.AGENTS.values(), schema.Limits, schema.Retry, schema.Defaults]
+    llms = [*schema.llm_specs().values(), registry.Price, scripted.Turn, scripted.Call, scripted.Fault]
+    return {
+        "docs/configuration.md": [schema.Document, *agents, *llms],
+        "docs/tools.md": [*schema.tool_specs().values(), CommandLimits],
+    }
+
+
+@pytest.mark.parametrize("name", models())
+def test_every_key_of_the_document_is_described(name: str) -> None:
+    told = "\n".join([*page(name).spans(), *(block.text for block in page(name).blocks("yaml"))])
+    for model in models()[name]:
+        for field in model.model_fields:
+            assert re.search(rf"\b{field}\b", told), f"{model.__name__}.{field}"
+
+
+def test_every_kind_is_described_and_so_is_what_is_not_there_yet() -> None:
+    spans = "\n".join(page("docs/configuration.md").spans())
+    later = set().union(*schema.LATER_KEYS.values(), schema.LATER_TOOLS, schema.LATER_AGENTS)
+    for word in {*schema.AGENTS, *schema.tool_specs(), *schema.llm_specs(), *later}:
+        assert re.search(rf"\b{word}\b", spans), word
+
+
+# --- Other languages ------------------------------------------------------------------------------------------------
+@each_page
+def test_blocks_are_what_they_say(shown: Page) -> None:
+    for block in shown.blocks():
+        assert block.kind in {"sh", "console", "yaml", "json", "python", "ini", ""}, block.place
+        if block.kind == "json":
+            json.loads(block.text)
+        elif block.kind == "python":
+            ast.parse(block.text)
