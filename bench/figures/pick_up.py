@@ -18,6 +18,7 @@ from apps.tasks import lifecycle
 from apps.tasks.lifecycle import NewTask
 from apps.tasks.models import Task
 from apps.tenancy.context import in_app
+from bench.figures.tasks import check_completed
 from bench.harness import migrated, percentile, until, workers
 
 TASKS = 300
@@ -27,16 +28,18 @@ DOCUMENT = {"agents": {"clock": {"type": "function", "handler": "bench.functions
 
 def measure(quick: bool) -> dict[str, float]:
     app = migrated(DOCUMENT)
+    count = TASKS // (5 if quick else 1)
     sent: dict[UUID, int] = {}
     committed: dict[UUID, int] = {}
     with workers(), in_app(app):
-        for _ in range(TASKS // (5 if quick else 1)):
+        for _ in range(count):
             time.sleep(random.uniform(*PAUSES))
             with transaction.atomic():
                 task = lifecycle.submit(app, NewTask("clock", "now"), by="bench")
                 sent[task.pk] = time.time_ns()
             committed[task.pk] = time.time_ns()
         until(lambda: not QueueEntry.objects.exists(), "all tasks have ended")
+        check_completed(app, count)
         outputs: list[tuple[UUID, Any]] = list(Task.objects.values_list("pk", "output"))
     began = {key: output["ns"] for key, output in outputs}
     after_return = [(began[key] - committed[key]) / 1e6 for key in committed]

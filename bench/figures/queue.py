@@ -5,9 +5,8 @@ What else waits in the table must not matter; it is either scheduled for later o
 
 from __future__ import annotations
 
-import uuid
-
 from django.db import connection
+from uuid_utils.compat import uuid7
 
 from apps.queue import entries, sql
 from apps.queue.entries import NewEntry
@@ -39,7 +38,7 @@ def _measure(app: App, quick: bool) -> dict[str, float]:
     count = PRELOADED // (10 if quick else 1)
     pause()
     for _ in range(0, count, BATCH):
-        entries.enqueue(app, [NewEntry(uuid.uuid4(), kind=KIND) for _ in range(BATCH)])
+        entries.enqueue(app, [NewEntry(uuid7(), kind=KIND) for _ in range(BATCH)])
     tidy()
     with workers():
         seconds = seconds_to_drain(_drained)
@@ -57,12 +56,12 @@ def _drained() -> bool:
 
 
 def _fill(app: App, count: int, state: str, priority: int, run_at: str) -> None:
-    """Writes waiting entries as `entries.enqueue` does, but at once."""
+    """Writes waiting entries as `entries.enqueue` does, but at once; their keys rise, as those of tasks do."""
     if connection.vendor == "postgresql":
-        numbers, key = "SELECT generate_series(1, %s)", "gen_random_uuid()"
+        numbers, key = "SELECT generate_series(1, %s)", "uuidv7()"
     else:
         numbers = "SELECT 1 UNION ALL SELECT n + 1 FROM waiting WHERE n < %s"
-        key = "LOWER(HEX(RANDOMBLOB(16)))"
+        key = "PRINTF('%%012x', waiting.n) || LOWER(HEX(RANDOMBLOB(10)))"
     sql.execute(
         f"WITH RECURSIVE waiting (n) AS ({numbers})"
         " INSERT INTO queue_queueentry"
