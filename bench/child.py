@@ -11,14 +11,25 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import django
 
 from bench.targets import FIGURES
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def _stop(*_: object) -> NoReturn:
+    """Unwinds, so that every process is stopped; once, for a second signal would cut that short."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(143)
+
 
 def main(name: str, *, quick: bool) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that every process is stopped
+    for number in STOPS:
+        signal.signal(number, _stop)
     django.setup()
     logging.getLogger().setLevel(logging.WARNING)  # of this process; Hector's own log as always
     figure = next(figure for figure in FIGURES if figure.name == name)

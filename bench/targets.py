@@ -78,7 +78,7 @@ FIGURES = (
         "whole tasks of a scripted llm agent, one model turn; 1,500 preloaded",
         "bench.figures.tasks:of_llm_agent",
         _RATE,
-        {engine: {"per_second": Target(least=300)} for engine in ENGINES},
+        {POSTGRESQL: {"per_second": Target(least=300)}},
     ),
     Figure(
         "pick-up",
@@ -92,14 +92,14 @@ FIGURES = (
         "500 tasks that wait 1 s each: first start to last end, memory of all worker processes",
         "bench.figures.waiting:measure",
         {"seconds": "s", "pss": "MB"},
-        {engine: {"seconds": Target(most=2.5), "pss": Target(most=450)} for engine in ENGINES},
+        {POSTGRESQL: {"seconds": Target(most=2.5), "pss": Target(most=450)}},
     ),
     Figure(
         "post",
         "POST /tasks, 16 clients, whole path, claiming paused",
         "bench.figures.post:measure",
         _POST,
-        {engine: {"per_second": Target(least=300), "p99": Target(most=150)} for engine in ENGINES},
+        {POSTGRESQL: {"per_second": Target(least=300), "p99": Target(most=150)}},
     ),
     Figure(
         "serve",
