@@ -66,7 +66,7 @@ SHARED_APPS = [
     "apps.ops",
     "apps.execution",
 ]
-TENANT_APPS = ["apps.agents", "apps.tasks"]
+TENANT_APPS = ["apps.agents", "apps.tasks", "apps.approvals"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 MIDDLEWARE = [

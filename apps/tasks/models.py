@@ -26,6 +26,14 @@ LIVE = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.INPUT_REQUIRED)
 FINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
 
 
+class UniqueScope(models.TextChoices):
+    """How long a task's `unique_key` keeps other tasks with the same key out."""
+
+    PENDING = "pending"  # until it first starts
+    ACTIVE = "active"  # until it has ended
+    PERIOD = "period"  # until a time (`UniquePeriod`)
+
+
 def no_usage() -> dict[str, Any]:
     return {"requests": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": "0"}
 
@@ -67,6 +75,13 @@ class Task(models.Model):
     vetted_checkpoint = models.PositiveIntegerField(default=0)  # a person chose to go on from the journal up to here
     trace_id = models.CharField(max_length=32, default="")
 
+    waiting_since = models.DateTimeField(null=True)  # while input_required
+    waited_seconds = models.FloatField(default=0)  # what earlier waits for people took together
+    forked_from = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="forks")
+    forked_at_checkpoint = models.PositiveIntegerField(null=True)  # of the task that it was forked from
+    unique_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: not unique work
+    unique_scope = models.CharField(max_length=8, choices=UniqueScope, default="", blank=True)
+
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -80,6 +95,14 @@ class Task(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(status=TaskStatus.FAILED) | Q(error__isnull=False), name="task_failed_has_error"
+            ),
+            models.UniqueConstraint(
+                fields=["unique_key"],
+                condition=Q(unique_scope="pending", status=TaskStatus.PENDING, started_at=None),
+                name="task_unique_pending",
+            ),
+            models.UniqueConstraint(
+                fields=["unique_key"], condition=Q(unique_scope="active", status__in=LIVE), name="task_unique_active"
             ),
         ]
         indexes = [
@@ -102,6 +125,7 @@ class Attempt(models.Model):
         CRASHED = "crashed"
         CANCELLED = "cancelled"
         RELEASED = "released"  # handed back by a worker that stopped; spends no retry
+        PAUSED = "paused"  # waits for a person; spends no retry
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
@@ -134,7 +158,9 @@ class Checkpoint(models.Model):
     seq = models.PositiveIntegerField()
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=200)
-    value = models.JSONField()
+    value = models.JSONField(null=True)  # or, if it is large, in `packed`
+    packed = models.BinaryField(null=True)  # zlib of the value's JSON
+    size = models.PositiveIntegerField(default=0, db_default=0)  # bytes of the value's JSON
     epoch = models.PositiveIntegerField()
     created_at = models.DateTimeField(db_default=Now())
 
@@ -175,8 +201,11 @@ class DeadLetter(models.Model):
     fingerprint = models.CharField(max_length=64)
     error = models.JSONField()
     status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    last_checkpoint = models.PositiveIntegerField(default=0, db_default=0)  # of the task, when it was filed
     entered_at = models.DateTimeField(db_default=Now())
     resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.CharField(max_length=200, default="", db_default="")
+    reason = models.TextField(default="", db_default="")
 
     class Meta:
         ordering = ["-id"]
@@ -189,6 +218,62 @@ class DeadLetter(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["status", "fingerprint"], name="dead_letter_group")]
+
+
+class Operation(models.Model):
+    """One verb applied to many dead letters: exactly those that stood in `items` when it was confirmed."""
+
+    class Verb(models.TextChoices):
+        RETRY = "retry"
+        DISCARD = "discard"
+
+    class Status(models.TextChoices):
+        RUNNING = "running"
+        COMPLETED = "completed"
+        STOPPED = "stopped"  # by a person; what was done stays done
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    verb = models.CharField(max_length=10, choices=Verb)
+    filter = models.JSONField(default=dict)  # as it was asked, for people
+    options = models.JSONField(default=dict)  # {"input"?: new input, "reason"?: text}
+    status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
+    actor = models.CharField(max_length=200)
+    total = models.PositiveIntegerField()
+    stop_requested_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class OperationItem(models.Model):
+    """One dead letter of an operation, and what became of it."""
+
+    class Outcome(models.TextChoices):
+        WAITING = "waiting"
+        DONE = "done"
+        SKIPPED = "skipped"  # somebody else had resolved it
+        FAILED = "failed"
+
+    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="items")
+    dead_letter = models.ForeignKey(DeadLetter, on_delete=models.CASCADE, related_name="+")
+    outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.WAITING)
+    detail = models.TextField(default="", db_default="")
+    at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["operation", "dead_letter"], name="operation_item_once")]
+        indexes = [models.Index(fields=["operation", "outcome"], name="operation_item_outcome")]
+
+
+class UniquePeriod(models.Model):
+    """Until when a `unique_key` of scope `period` keeps other tasks out."""
+
+    key = models.CharField(max_length=255, unique=True)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField(db_index=True)
 
 
 class IdempotencyKey(models.Model):
