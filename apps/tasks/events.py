@@ -15,14 +15,23 @@ from apps.queue import sql
 class EventType(models.TextChoices):
     """Each type with its payload; a key with `?` may be missing."""
 
-    STATE_CHANGED = "state_changed"  # {from?: status, to: status, reason?}; `cancel_requested: true` while running
+    # {from?: status, to: status, reason?}; `cancel_requested: true` while running.
+    # Of no task: {app | agent: its name, to: paused | resumed, reason?}
+    STATE_CHANGED = "state_changed"
     EXECUTION_STARTED = "execution_started"  # {attempt, worker, resumed_from?: checkpoint}
     EXECUTION_COMPLETED = "execution_completed"  # {attempt}
     EXECUTION_FAILED = "execution_failed"  # {attempt, error}
     EXECUTION_CANCELLED = "execution_cancelled"  # {attempt, reason?}
-    EXECUTION_PAUSED = "execution_paused"  # {attempt, reason}: handed back by a worker that stops
+    EXECUTION_PAUSED = "execution_paused"  # {attempt, reason, waits_for_person?: true}; else its worker stops
+    EXECUTION_RESUMED = "execution_resumed"  # {waited_seconds}: people have decided all that it waited for
+    APPROVAL_REQUESTED = "approval_requested"  # {approval, kind, tool, call}
+    APPROVAL_DECIDED = "approval_decided"  # {approval, kind, tool, call, decision, comment?}
     RETRY_SCHEDULED = "retry_scheduled"  # {attempt, error, delay_seconds}
     DEAD_LETTERED = "dead_lettered"  # {fingerprint, error}
+    DEAD_LETTER_DISCARDED = "dead_letter_discarded"  # {fingerprint, reason?}
+    OPERATION_STARTED = "operation_started"  # {operation, verb, total, filter}; of no task
+    OPERATION_STOPPED = "operation_stopped"  # {operation, reason?}; of no task
+    OPERATION_COMPLETED = "operation_completed"  # {operation, done, skipped, failed}; of no task
     LLM_STARTED = "llm_started"  # {request, model}
     LLM_COMPLETED = "llm_completed"  # {request, model, input_tokens?, output_tokens?, cost_usd?, seconds, error?}
     TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments}

@@ -9,7 +9,7 @@ Each verb below is one transition of a running task; `apps.tasks.lifecycle` has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
@@ -20,7 +20,7 @@ from apps.queue.faults import Point, reach
 from apps.queue.leases import Lease
 from apps.tasks.errors import TaskError
 from apps.tasks.events import EventType, NewEvent, append_events
-from apps.tasks.models import Attempt, Checkpoint, TaskStatus
+from apps.tasks.models import FINAL, Attempt, Checkpoint, TaskStatus
 from apps.tenancy.models import App
 
 Key = tuple[UUID, int]  # task and epoch
@@ -60,6 +60,7 @@ class Settlement:
     delay: float | None = None  # seconds until the next attempt
     spent: bool = True  # whether the attempt counts
     fingerprint: str = ""  # of the dead letter to file
+    also: Callable[[], object] | None = None  # writes what belongs to the end, in its transaction
 
 
 @dataclass
@@ -107,6 +108,16 @@ def hand_back(run: Run) -> Settlement:
     return Settlement(TaskStatus.PENDING, Attempt.Outcome.RELEASED, "give_back", (event,), spent=False)
 
 
+def wait_for_person(run: Run, reason: str, asked: Sequence[NewEvent], also: Callable[[], object]) -> Settlement:
+    """running -> input_required, until people have decided what `also` writes down; the attempt is not spent.
+
+    The task holds nothing while it waits: `apps.tasks.lifecycle.resume` queues it again.
+    """
+    payload = {"attempt": run.attempt, "reason": reason, "waits_for_person": True}
+    events = (NewEvent(EventType.EXECUTION_PAUSED, payload), *asked)
+    return Settlement(TaskStatus.INPUT_REQUIRED, Attempt.Outcome.PAUSED, "finish", events, spent=False, also=also)
+
+
 def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
     """Writes the changes, inside the App and a transaction; one outcome each, LostLease for those that were refused.
 
@@ -121,6 +132,9 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
     _write_ongoing(ongoing)
     _write_ended(ending)
     _write_checkpoints(kept.values())
+    for change in ending:
+        if change.settlement and change.settlement.also:
+            change.settlement.also()
     append_events(
         [
             (change.run.task_id, back, event)
@@ -137,7 +151,13 @@ def _reach_points(changes: Iterable[Change]) -> None:
         if change.checkpoints:
             reach(Point.CHECKPOINT_WRITES)
         if change.settlement:
-            reach(Point.RETRY_WRITES if change.settlement.entry == "reschedule" else Point.SETTLEMENT_WRITES)
+            reach(_point(change.settlement))
+
+
+def _point(end: Settlement) -> Point:
+    if end.status == TaskStatus.INPUT_REQUIRED:
+        return Point.APPROVAL_WRITES
+    return Point.RETRY_WRITES if end.entry == "reschedule" else Point.SETTLEMENT_WRITES
 
 
 def _key(change: Change) -> Key:
@@ -223,22 +243,24 @@ def _write_ended(changes: Sequence[Change]) -> None:
             sql.js(end.error.as_json()) if end.error else None,
             sql.js(change.usage) if change.usage else None,
             run.attempt if end.spent else run.attempt - 1, end.delay,
-            end.entry == "finish",
+            end.status in FINAL, end.status == TaskStatus.INPUT_REQUIRED,
             len(_events(change)), len(change.checkpoints), sql.uid(run.task_id),
         ))  # fmt: skip
         if end.fingerprint and end.error:
-            letters.append((sql.uid(run.task_id), end.fingerprint, sql.js(end.error.as_json())))
+            error = end.error.as_json()
+            letters.append((end.error.code[:100], end.fingerprint, sql.js(error), sql.uid(run.task_id)))
     sql.execute_many(
         f"UPDATE tasks_task SET status = %s, output = {json}, error = {json}, usage = COALESCE(%s{usage_cast}, usage),"
         f" attempt = %s, next_attempt_at = {sql.later()},"
-        f" finished_at = CASE WHEN %s THEN {sql.now()} END, worker = '', attempt_started_at = NULL,"
+        f" finished_at = CASE WHEN %s THEN {sql.now()} END, waiting_since = CASE WHEN %s THEN {sql.now()} END,"
+        f" worker = '', attempt_started_at = NULL,"
         f" ran_seconds = ran_seconds + COALESCE({sql.seconds_since('attempt_started_at')}, 0),"
         f" last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s WHERE id = %s",
         rows,
     )
     sql.execute_many(
-        f"INSERT INTO tasks_deadletter (task_id, fingerprint, error, status, entered_at)"
-        f" VALUES (%s, %s, {json}, 'open', {sql.now()})",
+        f"INSERT INTO tasks_deadletter (task_id, agent, code, fingerprint, error, status, last_checkpoint, entered_at)"
+        f" SELECT id, agent, %s, %s, {json}, 'open', last_checkpoint, {sql.now()} FROM tasks_task WHERE id = %s",
         letters,
     )
 
@@ -264,20 +286,27 @@ def _write_attempts(changes: Sequence[Change]) -> None:
     )
 
 
+def add_checkpoint(task_id: UUID, new: NewCheckpoint) -> None:
+    """Adds to the journal of a task that nobody runs, inside the transaction that keeps it so."""
+    sql.execute("UPDATE tasks_task SET last_checkpoint = last_checkpoint + 1 WHERE id = %s", [sql.uid(task_id)])
+    _insert_checkpoints([(task_id, 0, new)])
+
+
 def _write_checkpoints(changes: Iterable[Change]) -> None:
+    _insert_checkpoints(
+        [
+            (change.run.task_id, len(change.checkpoints) - 1 - index, new)
+            for change in changes
+            for index, new in enumerate(change.checkpoints)
+        ]
+    )
+
+
+def _insert_checkpoints(rows: Sequence[tuple[UUID, int, NewCheckpoint]]) -> None:
+    """Each comes with its place counted back from its task's `last_checkpoint`, which counts it already."""
     json = "%s::jsonb" if sql.is_postgresql() else "%s"
     sql.execute_many(
         f"INSERT INTO tasks_checkpoint (task_id, seq, kind, key, value, epoch, created_at)"
         f" SELECT id, last_checkpoint - %s, %s, %s, {json}, epoch, {sql.now()} FROM tasks_task WHERE id = %s",
-        [
-            (
-                len(change.checkpoints) - 1 - index,
-                new.kind.value,
-                new.key,
-                sql.js(new.value),
-                sql.uid(change.run.task_id),
-            )
-            for change in changes
-            for index, new in enumerate(change.checkpoints)
-        ],
+        [(back, new.kind.value, new.key, sql.js(new.value), sql.uid(task_id)) for task_id, back, new in rows],
     )

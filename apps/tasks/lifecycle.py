@@ -220,7 +220,10 @@ def _end_failed(lease: Lease, task: Task, error: TaskError) -> None:
 
 def _file(task: Task, error: TaskError) -> None:
     fingerprint = error.fingerprint(task.agent)
-    DeadLetter.objects.create(task=task, fingerprint=fingerprint, error=error.as_json())
+    DeadLetter.objects.create(
+        task=task, agent=task.agent, code=error.code[:100], fingerprint=fingerprint, error=error.as_json(),
+        last_checkpoint=task.last_checkpoint,
+    )  # fmt: skip
     record(task.pk, NewEvent(EventType.DEAD_LETTERED, {"fingerprint": fingerprint, "error": error.as_json()}))
 
 
@@ -272,7 +275,7 @@ def retry(app: App, task: Task, *, by: str, new_input: Any = None, reason: str =
             task.refresh_from_db()
             raise IllegalTransition(f"only a failed or cancelled task can be retried; this one is {task.status}")
         DeadLetter.objects.filter(task=task, status=DeadLetter.Status.OPEN).update(
-            status=DeadLetter.Status.RETRIED, resolved_at=Now()
+            status=DeadLetter.Status.RETRIED, resolved_at=Now(), resolved_by=by, reason=reason
         )
         payload = {"from": task.status, "to": TaskStatus.PENDING.value, **({"reason": reason} if reason else {})}
         record(task.pk, NewEvent(EventType.STATE_CHANGED, payload, by))

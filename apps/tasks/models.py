@@ -198,7 +198,9 @@ class DeadLetter(models.Model):
         DISCARDED = "discarded"
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="dead_letters")
-    fingerprint = models.CharField(max_length=64)
+    agent = models.CharField(max_length=100, db_default="")
+    code = models.CharField(max_length=100, db_default="")  # of the error
+    fingerprint = models.CharField(max_length=64)  # of agent, code and message (`TaskError.fingerprint`)
     error = models.JSONField()
     status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
     last_checkpoint = models.PositiveIntegerField(default=0, db_default=0)  # of the task, when it was filed
@@ -217,7 +219,10 @@ class DeadLetter(models.Model):
                 name="dead_letter_resolved",
             ),
         ]
-        indexes = [models.Index(fields=["status", "fingerprint"], name="dead_letter_group")]
+        indexes = [
+            models.Index(fields=["status", "fingerprint", "id"], name="dead_letter_group"),  # all that groups ask for
+            models.Index(fields=["status", "-id"], name="dead_letter_status"),
+        ]
 
 
 class Operation(models.Model):
@@ -230,21 +235,30 @@ class Operation(models.Model):
     class Status(models.TextChoices):
         RUNNING = "running"
         COMPLETED = "completed"
-        STOPPED = "stopped"  # by a person; what was done stays done
+        STOPPED = "stopped"  # by a person or by its canary; what was done stays done
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     verb = models.CharField(max_length=10, choices=Verb)
     filter = models.JSONField(default=dict)  # as it was asked, for people
-    options = models.JSONField(default=dict)  # {"input"?: new input, "reason"?: text}
+    options = models.JSONField(default=dict)  # {"input"?: new input, "reason"?: text, "canary"?: true}
     status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
     actor = models.CharField(max_length=200)
     total = models.PositiveIntegerField()
-    stop_requested_at = models.DateTimeField(null=True)
+    stopped_by = models.CharField(max_length=200, default="", db_default="")  # "" is the system
+    stop_reason = models.TextField(default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status="running", finished_at=None)
+                | Q(status__in=["completed", "stopped"], finished_at__isnull=False),
+                name="operation_ended_is_finished",
+            ),
+        ]
+        indexes = [models.Index(fields=["id"], condition=Q(status="running"), name="operation_running")]
 
 
 class OperationItem(models.Model):

@@ -24,7 +24,8 @@ class Migration(migrations.Migration):
                 ('status', models.CharField(choices=[('running', 'Running'), ('completed', 'Completed'), ('stopped', 'Stopped')], default='running', max_length=10)),
                 ('actor', models.CharField(max_length=200)),
                 ('total', models.PositiveIntegerField()),
-                ('stop_requested_at', models.DateTimeField(null=True)),
+                ('stopped_by', models.CharField(db_default='', default='', max_length=200)),
+                ('stop_reason', models.TextField(db_default='', default='')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('finished_at', models.DateTimeField(null=True)),
             ],
@@ -61,6 +62,33 @@ class Migration(migrations.Migration):
             model_name='checkpoint',
             name='size',
             field=models.PositiveIntegerField(db_default=0, default=0),
+        ),
+        migrations.RemoveIndex(
+            model_name='deadletter',
+            name='dead_letter_group',
+        ),
+        migrations.AddField(
+            model_name='deadletter',
+            name='agent',
+            field=models.CharField(db_default='', max_length=100),
+        ),
+        migrations.AddField(
+            model_name='deadletter',
+            name='code',
+            field=models.CharField(db_default='', max_length=100),
+        ),
+        migrations.RunSQL(
+            "UPDATE tasks_deadletter SET code = error ->> 'code',"
+            " agent = (SELECT agent FROM tasks_task WHERE id = tasks_deadletter.task_id)",
+            migrations.RunSQL.noop,
+        ),
+        migrations.AddIndex(
+            model_name='deadletter',
+            index=models.Index(fields=['status', 'fingerprint', 'id'], name='dead_letter_group'),
+        ),
+        migrations.AddIndex(
+            model_name='deadletter',
+            index=models.Index(fields=['status', '-id'], name='dead_letter_status'),
         ),
         migrations.AddField(
             model_name='deadletter',
@@ -143,6 +171,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='operationitem',
             index=models.Index(fields=['operation', 'outcome'], name='operation_item_outcome'),
+        ),
+        migrations.AddIndex(
+            model_name='operation',
+            index=models.Index(condition=models.Q(('status', 'running')), fields=['id'], name='operation_running'),
+        ),
+        migrations.AddConstraint(
+            model_name='operation',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('status', 'running')), models.Q(('finished_at__isnull', False), ('status__in', ['completed', 'stopped'])), _connector='OR'), name='operation_ended_is_finished'),
         ),
         migrations.AddConstraint(
             model_name='operationitem',
