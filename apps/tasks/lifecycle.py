@@ -4,14 +4,15 @@ Each is one function: a conditional update on the state that it starts from, wit
 there is one, its dead letter in the same transaction. All are called inside the task's App.
 
     pending -> running -> completed | failed | cancelled | pending (retry, hand-back)
+    running -> input_required -> pending (resume) | failed | cancelled
     pending -> cancelled            failed | cancelled -> pending (retry)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -67,7 +68,7 @@ def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
         entries.enqueue(
             app,
             [
-                NewEntry(task.pk, priority=task.priority, run_at=new.run_at)
+                NewEntry(task.pk, priority=task.priority, run_at=new.run_at, lane=task.agent)
                 for task, new in zip(tasks, news, strict=True)
             ],
         )
@@ -227,31 +228,81 @@ def _file(task: Task, error: TaskError) -> None:
     record(task.pk, NewEvent(EventType.DEAD_LETTERED, {"fingerprint": fingerprint, "error": error.as_json()}))
 
 
+# What else ends when a waiting task is cancelled (its open approvals): called with the task in its transaction.
+when_wait_is_cancelled: list[Callable[[Task], object]] = []
+
+
 def cancel(app: App, task: Task, *, by: str, reason: str = "") -> Task:
-    """Ends a task that waits; asks the worker of a running one to stop its work, which then says `cancelled`.
+    """Ends a task that waits, for a worker or for a person; asks the worker of a running one to stop its work, which
+    then says `cancelled`.
 
     Raises IllegalTransition if the task has ended already.
     """
     why = {"reason": reason} if reason else {}
     with transaction.atomic():
-        if _move(
-            task,
-            (TaskStatus.PENDING, TaskStatus.INPUT_REQUIRED),
-            TaskStatus.CANCELLED,
-            finished_at=Now(),
-            next_attempt_at=None,
-        ):
-            entries.remove(app, task.pk)
-            record(task.pk, NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": task.attempt, **why}, by))
-        elif _move(task, (TaskStatus.RUNNING,), TaskStatus.RUNNING, cancel_requested_at=Now()):
+        lock(task)
+        if task.status in FINAL:
+            raise IllegalTransition(f"the task has ended already: it is {task.status}")
+        if task.status == TaskStatus.RUNNING:
+            _move(task, (TaskStatus.RUNNING,), TaskStatus.RUNNING, cancel_requested_at=Now())
             entries.request_cancel(app, task.pk)
             payload = {"to": TaskStatus.RUNNING.value, "cancel_requested": True, **why}
             record(task.pk, NewEvent(EventType.STATE_CHANGED, payload, by))
         else:
-            task.refresh_from_db()
-            raise IllegalTransition(f"the task has ended already: it is {task.status}")
+            waits = _end_of_wait(task) if task.status == TaskStatus.INPUT_REQUIRED else {}
+            _move(
+                task, (TaskStatus(task.status),), TaskStatus.CANCELLED,
+                finished_at=Now(), next_attempt_at=None, **waits,
+            )  # fmt: skip
+            entries.remove(app, task.pk)
+            record(task.pk, NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": task.attempt, **why}, by))
+            for end in when_wait_is_cancelled if waits else ():
+                end(task)
     task.refresh_from_db()
     return task
+
+
+def resume(app: App, task: Task, *, by: str) -> None:
+    """input_required -> pending: people have decided all that the task waited for. Raises IllegalTransition."""
+    values = _end_of_wait(task)
+    if not _move(task, (TaskStatus.INPUT_REQUIRED,), TaskStatus.PENDING, **values):
+        raise IllegalTransition(f"only a task that waits for a person can be resumed; this one is {task.status}")
+    payload = {"waited_seconds": round(values["waited_seconds"] - task.waited_seconds, 3)}
+    record(task.pk, NewEvent(EventType.EXECUTION_RESUMED, payload, by))
+    _requeue(app, task)
+
+
+def fail_waiting(task: Task, error: TaskError, *, by: str) -> None:
+    """input_required -> failed, a person having decided so; filed with the dead letters. Raises IllegalTransition."""
+    values = {"error": error.as_json(), "finished_at": Now(), **_end_of_wait(task)}
+    if not _move(task, (TaskStatus.INPUT_REQUIRED,), TaskStatus.FAILED, **values):
+        raise IllegalTransition(f"only a task that waits for a person can be failed; this one is {task.status}")
+    payload = {"attempt": task.attempt, "error": error.as_json()}
+    record(task.pk, NewEvent(EventType.EXECUTION_FAILED, payload, by))
+    _file(task, error)
+
+
+def lock(task: Task) -> None:
+    """Reads the task anew; nobody moves it until the transaction ends. (SQLite's writers take turns anyway.)"""
+    task.refresh_from_db(from_queryset=Task.objects.select_for_update())
+
+
+def _end_of_wait(task: Task) -> dict[str, Any]:
+    """What the row of a (locked) waiting task gets when its wait ends: the wait itself counts to none of its limits."""
+    [(seconds,)] = sql.fetch(
+        f"SELECT {sql.seconds_since('waiting_since')} FROM tasks_task WHERE id = %s", [sql.uid(task.pk)]
+    )
+    waited = max(0.0, float(seconds or 0.0))
+    values: dict[str, Any] = {"waiting_since": None, "waited_seconds": task.waited_seconds + waited}
+    if task.deadline is not None:
+        values["deadline"] = task.deadline + timedelta(seconds=waited)
+    return values
+
+
+def _requeue(app: App, task: Task) -> None:
+    """Queues a task that had left the queue."""
+    entries.remove(app, task.pk)  # one is left over where a machine stopped between the commits of two SQLite files
+    entries.enqueue(app, [NewEntry(task.pk, priority=task.priority, lane=task.agent, epoch=task.epoch)])
 
 
 def retry(app: App, task: Task, *, by: str, new_input: Any = None, reason: str = "") -> Task:
@@ -280,7 +331,7 @@ def retry(app: App, task: Task, *, by: str, new_input: Any = None, reason: str =
         payload = {"from": task.status, "to": TaskStatus.PENDING.value, **({"reason": reason} if reason else {})}
         record(task.pk, NewEvent(EventType.STATE_CHANGED, payload, by))
         task.refresh_from_db()
-        entries.enqueue(app, [NewEntry(task.pk, priority=task.priority, epoch=task.epoch)])
+        _requeue(app, task)
     return task
 
 

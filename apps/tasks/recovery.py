@@ -54,7 +54,10 @@ def _enqueue_missing(app: App) -> int:
     tasks = Task.objects.filter(pk__in=[sql.as_uuid(row[0]) for row in rows])
     entries.enqueue(
         app,
-        [NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, epoch=task.epoch) for task in tasks],
+        [
+            NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, lane=task.agent, epoch=task.epoch)
+            for task in tasks
+        ],
     )
     return len(rows)
 
