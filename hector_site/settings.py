@@ -125,7 +125,7 @@ USE_TZ = True
 USE_I18N = True
 
 # --- Queue and workers ----------------------------------------------------------------------------------------------
-HECTOR_QUEUE_HANDLERS = {"task": "apps.execution.run"}
+HECTOR_QUEUE_HANDLERS = {"task": "apps.execution.run", "operation": "apps.tasks.operations_run"}
 HECTOR_QUEUE_WORKERS = envint("HECTOR_QUEUE_WORKERS", 4, least=1)
 HECTOR_QUEUE_MAX_RETRIES = envint("HECTOR_QUEUE_MAX_RETRIES", 3, least=0)
 HECTOR_QUEUE_INITIAL_DELAY = envduration("HECTOR_QUEUE_INITIAL_DELAY", "1s")
@@ -133,6 +133,8 @@ HECTOR_QUEUE_MAX_DELAY = envduration("HECTOR_QUEUE_MAX_DELAY", "5m")
 HECTOR_QUEUE_STALE_THRESHOLD = envduration("HECTOR_QUEUE_STALE_THRESHOLD", "5m")
 HECTOR_SLOTS = envint("HECTOR_SLOTS", 32, least=1)
 HECTOR_GRACE = envduration("HECTOR_GRACE", "30s")
+HECTOR_CHECKPOINT_MAX = envint("HECTOR_CHECKPOINT_MAX", 8 * 1024 * 1024, least=1024)  # bytes of one, as JSON
+HECTOR_CHECKPOINT_MAX_TOTAL = envint("HECTOR_CHECKPOINT_MAX_TOTAL", 64 * 1024 * 1024, least=1024)  # of one task
 Q_CLUSTER = {
     "name": "hector",
     "broker_class": "apps.queue.cluster.HectorBroker",

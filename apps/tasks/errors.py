@@ -52,3 +52,9 @@ class InputInvalid(TaskOperationError):
     """The input does not fit the agent's input schema."""
 
     code = "input_invalid"
+
+
+class NotResumable(TaskOperationError):
+    """A task cannot go on from this checkpoint; the message has those that it can."""
+
+    code = "not_resumable"

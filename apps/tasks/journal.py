@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from apps.queue import leases, sql
 from apps.queue.errors import LostLease
 from apps.queue.faults import Point, reach
 from apps.queue.leases import Lease
+from apps.tasks.checkpoints import Stored, pack
 from apps.tasks.errors import TaskError
 from apps.tasks.events import EventType, NewEvent, append_events
 from apps.tasks.models import FINAL, Attempt, Checkpoint, TaskStatus
@@ -45,6 +47,10 @@ class NewCheckpoint:
     kind: Checkpoint.Kind
     key: str
     value: Any
+
+    @cached_property
+    def stored(self) -> Stored:
+        return pack(self.value)
 
 
 @dataclass(frozen=True)
@@ -132,9 +138,6 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
     _write_ongoing(ongoing)
     _write_ended(ending)
     _write_checkpoints(kept.values())
-    for change in ending:
-        if change.settlement and change.settlement.also:
-            change.settlement.also()
     append_events(
         [
             (change.run.task_id, back, event)
@@ -142,6 +145,9 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
             for event, back in zip(_events(change), reversed(range(len(_events(change)))), strict=True)
         ]
     )
+    for change in ending:
+        if change.settlement and change.settlement.also:
+            change.settlement.also()
     _reach_points(kept.values())
     return [LostLease() if _key(change) in lost else None for change in changes]
 
@@ -198,6 +204,10 @@ def _events(change: Change) -> list[NewEvent]:
     return [*change.events, *(change.settlement.events if change.settlement else ())]
 
 
+def _bytes(change: Change) -> int:
+    return sum(new.stored.size for new in change.checkpoints)
+
+
 def _settle_entries(ending: Sequence[Change]) -> None:
     by_fate: dict[str, list[Change]] = {}
     for change in ending:
@@ -217,11 +227,12 @@ def _write_ongoing(changes: Sequence[Change]) -> None:
     cast = "::jsonb" if sql.is_postgresql() else ""
     sql.execute_many(
         f"UPDATE tasks_task SET last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s,"
-        f" usage = COALESCE(%s{cast}, usage) WHERE id = %s",
+        f" checkpoint_bytes = checkpoint_bytes + %s, usage = COALESCE(%s{cast}, usage) WHERE id = %s",
         [
             (
                 len(_events(change)),
                 len(change.checkpoints),
+                _bytes(change),
                 None if change.usage is None else sql.js(change.usage),
                 sql.uid(change.run.task_id),
             )
@@ -244,7 +255,7 @@ def _write_ended(changes: Sequence[Change]) -> None:
             sql.js(change.usage) if change.usage else None,
             run.attempt if end.spent else run.attempt - 1, end.delay,
             end.status in FINAL, end.status == TaskStatus.INPUT_REQUIRED,
-            len(_events(change)), len(change.checkpoints), sql.uid(run.task_id),
+            len(_events(change)), len(change.checkpoints), _bytes(change), sql.uid(run.task_id),
         ))  # fmt: skip
         if end.fingerprint and end.error:
             error = end.error.as_json()
@@ -255,7 +266,8 @@ def _write_ended(changes: Sequence[Change]) -> None:
         f" finished_at = CASE WHEN %s THEN {sql.now()} END, waiting_since = CASE WHEN %s THEN {sql.now()} END,"
         f" worker = '', attempt_started_at = NULL,"
         f" ran_seconds = ran_seconds + COALESCE({sql.seconds_since('attempt_started_at')}, 0),"
-        f" last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s WHERE id = %s",
+        f" last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s,"
+        f" checkpoint_bytes = checkpoint_bytes + %s WHERE id = %s",
         rows,
     )
     sql.execute_many(
@@ -288,7 +300,11 @@ def _write_attempts(changes: Sequence[Change]) -> None:
 
 def add_checkpoint(task_id: UUID, new: NewCheckpoint) -> None:
     """Adds to the journal of a task that nobody runs, inside the transaction that keeps it so."""
-    sql.execute("UPDATE tasks_task SET last_checkpoint = last_checkpoint + 1 WHERE id = %s", [sql.uid(task_id)])
+    sql.execute(
+        "UPDATE tasks_task SET last_checkpoint = last_checkpoint + 1, checkpoint_bytes = checkpoint_bytes + %s"
+        " WHERE id = %s",
+        [new.stored.size, sql.uid(task_id)],
+    )
     _insert_checkpoints([(task_id, 0, new)])
 
 
@@ -306,7 +322,8 @@ def _insert_checkpoints(rows: Sequence[tuple[UUID, int, NewCheckpoint]]) -> None
     """Each comes with its place counted back from its task's `last_checkpoint`, which counts it already."""
     json = "%s::jsonb" if sql.is_postgresql() else "%s"
     sql.execute_many(
-        f"INSERT INTO tasks_checkpoint (task_id, seq, kind, key, value, epoch, created_at)"
-        f" SELECT id, last_checkpoint - %s, %s, %s, {json}, epoch, {sql.now()} FROM tasks_task WHERE id = %s",
-        [(back, new.kind.value, new.key, sql.js(new.value), sql.uid(task_id)) for task_id, back, new in rows],
+        f"INSERT INTO tasks_checkpoint (task_id, seq, kind, key, value, packed, size, set_aside, epoch, created_at)"
+        f" SELECT id, last_checkpoint - %s, %s, %s, {json}, %s, %s, %s, epoch, {sql.now()}"
+        f" FROM tasks_task WHERE id = %s",
+        [(back, new.kind.value, new.key, *new.stored, False, sql.uid(task_id)) for task_id, back, new in rows],
     )

@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import jsonschema
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from referencing.exceptions import Unresolvable
@@ -29,6 +30,7 @@ from apps.agents.versions import spec_of
 from apps.queue import entries, leases, sql
 from apps.queue.entries import NewEntry
 from apps.queue.leases import Lease
+from apps.tasks import checkpoints, replay
 from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
 from apps.tasks.events import EventType, NewEvent, append_events, record
 from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Task, TaskStatus
@@ -80,8 +82,7 @@ def _accepted(new: NewTask) -> Task:
     if agent is None:
         raise UnknownAgent(f"there is no agent {new.agent!r} in this App")
     spec = spec_of(agent.version)
-    value = {"text": new.input} if isinstance(new.input, str) else new.input
-    _check_input(spec, value)
+    value = checked_input(agent.version, new.input)
     retries = spec.retry.max_retries if new.max_retries is None else new.max_retries
     return Task(
         agent=agent.name,
@@ -120,7 +121,8 @@ class Started:
 
     task: Task
     version: AgentVersion
-    checkpoints: list[Checkpoint]
+    checkpoints: list[Checkpoint]  # that it goes on from
+    turn_offset: int = 0  # model turns that it goes on from, less those that it has had: of a fork, or after a retry
 
 
 def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, Started]]:
@@ -138,7 +140,9 @@ def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, 
         elif _may_start(app, lease, task):
             runnable.append((lease, task))
     _start(runnable, worker)
-    return _loaded(runnable)
+    loaded = _loaded(runnable)  # after the start, for an attempt that was taken over may have written until then
+    append_events([_record_start(started) for _, started in loaded])
+    return loaded
 
 
 def _may_start(app: App, lease: Lease, task: Task) -> bool:
@@ -180,27 +184,39 @@ def _start(runnable: Sequence[tuple[Lease, Task]], worker: str) -> None:
     )
     if started != len(runnable):  # somebody changed one of them just now: undo all, each is tried again by itself
         raise IllegalTransition("a task changed while it was being started")
-    append_events([(task.pk, 0, NewEvent(EventType.EXECUTION_STARTED, _start_payload(task))) for _, task in runnable])
 
 
-def _start_payload(task: Task) -> dict[str, Any]:
-    payload: dict[str, Any] = {"attempt": task.attempt, "worker": task.worker}
-    if task.last_checkpoint > task.journal_start:
-        payload["resumed_from"] = task.last_checkpoint
-    return payload
+def _record_start(started: Started) -> tuple[UUID, int, NewEvent]:
+    task, journal = started.task, started.checkpoints
+    resumed = {"resumed_from": journal[-1].seq} if journal else {}
+    payload = {"attempt": task.attempt, "worker": task.worker, **resumed}
+    return task.pk, 0, NewEvent(EventType.EXECUTION_STARTED, payload)
 
 
 def _loaded(runnable: Sequence[tuple[Lease, Task]]) -> list[tuple[Lease, Started]]:
     wanted = {task.agent_version_id for _, task in runnable}
     versions = {version.pk: version for version in AgentVersion.objects.filter(pk__in=wanted)}
     journals: dict[Any, list[Checkpoint]] = {}
-    resumed = [task.pk for _, task in runnable if task.last_checkpoint > task.journal_start]
+    offsets: dict[Any, int] = {}
+    resumed = [task.pk for _, task in runnable if task.last_checkpoint or task.status == TaskStatus.RUNNING]
     if resumed:
-        for checkpoint in Checkpoint.objects.filter(task__in=resumed, seq__gt=F("task__journal_start")).order_by("seq"):
-            journals.setdefault(checkpoint.task_id, []).append(checkpoint)
+        found = Checkpoint.objects.filter(task__in=resumed)
+        for point in checkpoints.live(found).order_by("seq"):
+            journals.setdefault(point.task_id, []).append(point)
+        offsets = _turn_offsets(found.filter(kind=Checkpoint.Kind.MODEL))
     return [
-        (lease, Started(task, versions[task.agent_version_id], journals.get(task.pk, []))) for lease, task in runnable
+        (lease, Started(task, versions[task.agent_version_id], journals.get(task.pk, []), offsets.get(task.pk, 0)))
+        for lease, task in runnable
     ]
+
+
+def _turn_offsets(turns: QuerySet[Checkpoint]) -> dict[Any, int]:
+    inherited = checkpoints.live(turns).filter(epoch=0).values_list("task").annotate(turns=Count("pk"))
+    left = checkpoints.not_live(turns).exclude(epoch=0).values_list("task").annotate(turns=Count("pk"))
+    offsets = dict(inherited)
+    for task_id, count in left:
+        offsets[task_id] = offsets.get(task_id, 0) - count
+    return offsets
 
 
 def _end(lease: Lease, task: Task, status: TaskStatus, event: NewEvent, error: TaskError | None = None) -> None:
@@ -305,34 +321,49 @@ def _requeue(app: App, task: Task) -> None:
     entries.enqueue(app, [NewEntry(task.pk, priority=task.priority, lane=task.agent, epoch=task.epoch)])
 
 
-def retry(app: App, task: Task, *, by: str, new_input: Any = None, reason: str = "") -> Task:
+def retry(
+    app: App, task: Task, *, by: str, new_input: Any = None, from_checkpoint: int | None = None, reason: str = ""
+) -> Task:
     """Runs a failed or cancelled task again, on from its journal; with another input, from the beginning.
 
-    A call that was in doubt runs again: whoever retries has decided that. Raises IllegalTransition or InputInvalid.
+    From a checkpoint it goes on as if nothing behind that one had happened (`apps.tasks.replay`); with another input
+    too, it keeps the conversation up to there, which then begins with that input. A call that was in doubt runs again:
+    whoever retries has decided that. Raises IllegalTransition, InputInvalid or NotResumable.
     """
     values: dict[str, Any] = {"vetted_checkpoint": F("last_checkpoint")}
     if new_input is not None:
-        new_input = {"text": new_input} if isinstance(new_input, str) else new_input
-        _check_input(spec_of(task.agent_version), new_input)
-        values |= {"input": new_input, "journal_start": F("last_checkpoint")}
+        values["input"] = checked_input(task.agent_version, new_input)
     if task.deadline is not None and task.deadline <= timezone.now():
         values["deadline"] = None
     with transaction.atomic():
-        changed = _move(
-            task, (TaskStatus.FAILED, TaskStatus.CANCELLED), TaskStatus.PENDING,
+        lock(task)
+        if task.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
+            raise IllegalTransition(f"only a failed or cancelled task can be retried; this one is {task.status}")
+        facts: dict[str, Any] = {"reason": reason} if reason else {}
+        if from_checkpoint is not None:
+            facts |= replay.plan(task, from_checkpoint).as_json()
+            replay.set_aside_behind(task, from_checkpoint)
+        elif new_input is not None:
+            values["journal_start"] = F("last_checkpoint")
+        _move(
+            task, (TaskStatus(task.status),), TaskStatus.PENDING,
             attempt=0, error=None, output=None, finished_at=None, cancel_requested_at=None, **values,
         )  # fmt: skip
-        if not changed:
-            task.refresh_from_db()
-            raise IllegalTransition(f"only a failed or cancelled task can be retried; this one is {task.status}")
         DeadLetter.objects.filter(task=task, status=DeadLetter.Status.OPEN).update(
             status=DeadLetter.Status.RETRIED, resolved_at=Now(), resolved_by=by, reason=reason
         )
-        payload = {"from": task.status, "to": TaskStatus.PENDING.value, **({"reason": reason} if reason else {})}
+        payload = {"from": task.status, "to": TaskStatus.PENDING.value, **facts}
         record(task.pk, NewEvent(EventType.STATE_CHANGED, payload, by))
         task.refresh_from_db()
         _requeue(app, task)
     return task
+
+
+def checked_input(version: AgentVersion, value: Any) -> Any:
+    """The input as a task has it. Raises InputInvalid."""
+    value = {"text": value} if isinstance(value, str) else value
+    _check_input(spec_of(version), value)
+    return value
 
 
 def _move(task: Task, origin: Sequence[TaskStatus], status: TaskStatus, **values: Any) -> bool:

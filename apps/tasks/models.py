@@ -5,6 +5,8 @@ State changes only through `apps.tasks.lifecycle`; the constraints here refuse r
 
 from __future__ import annotations
 
+import json
+import zlib
 from typing import Any
 
 from django.db import models
@@ -73,6 +75,7 @@ class Task(models.Model):
     last_checkpoint = models.PositiveIntegerField(default=0)
     journal_start = models.PositiveIntegerField(default=0)  # checkpoints up to this one belong to an earlier input
     vetted_checkpoint = models.PositiveIntegerField(default=0)  # a person chose to go on from the journal up to here
+    checkpoint_bytes = models.PositiveBigIntegerField(default=0, db_default=0)  # of all checkpoints, as JSON
     trace_id = models.CharField(max_length=32, default="")
 
     waiting_since = models.DateTimeField(null=True)  # while input_required
@@ -146,6 +149,7 @@ class Checkpoint(models.Model):
     """One entry of a task's journal: append-only, ordered by `seq` within the task.
 
     `key` names what is recorded: `model:3` (the third model response), `tool:3:call_abc` (a tool call made by it).
+    `epoch` 0: it was copied from the task that this one was forked from.
     """
 
     class Kind(models.TextChoices):
@@ -161,12 +165,18 @@ class Checkpoint(models.Model):
     value = models.JSONField(null=True)  # or, if it is large, in `packed`
     packed = models.BinaryField(null=True)  # zlib of the value's JSON
     size = models.PositiveIntegerField(default=0, db_default=0)  # bytes of the value's JSON
+    set_aside = models.BooleanField(default=False, db_default=False)  # a person went on from an earlier one
     epoch = models.PositiveIntegerField()
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["task", "seq"]
         constraints = [models.UniqueConstraint(fields=["task", "seq"], name="checkpoint_seq")]
+
+    @property
+    def content(self) -> Any:
+        """The value, wherever it is kept."""
+        return self.value if self.packed is None else json.loads(zlib.decompress(self.packed))
 
 
 class Event(models.Model):

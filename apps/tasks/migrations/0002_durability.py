@@ -63,6 +63,16 @@ class Migration(migrations.Migration):
             name='size',
             field=models.PositiveIntegerField(db_default=0, default=0),
         ),
+        migrations.AddField(
+            model_name='checkpoint',
+            name='set_aside',
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        migrations.AddField(
+            model_name='task',
+            name='checkpoint_bytes',
+            field=models.PositiveBigIntegerField(db_default=0, default=0),
+        ),
         migrations.RemoveIndex(
             model_name='deadletter',
             name='dead_letter_group',
