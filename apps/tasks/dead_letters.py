@@ -166,7 +166,8 @@ def discard(app: App, letter: DeadLetter, *, by: str, reason: str = "") -> DeadL
 
 def _task_of(letter: DeadLetter) -> Task:
     """The letter's task, locked first, as everybody does who changes both."""
-    return Task.objects.select_for_update(of=("self",)).select_related("agent_version").get(pk=letter.task_id)
+    tasks = Task.objects.select_related("agent_version").defer("agent_version__spec")
+    return tasks.select_for_update(of=("self",)).get(pk=letter.task_id)
 
 
 def _resolve(letter: DeadLetter, status: str, *, by: str, reason: str) -> None:

@@ -73,6 +73,7 @@ class Task(models.Model):
 
     last_seq = models.PositiveIntegerField(default=0)
     last_checkpoint = models.PositiveIntegerField(default=0)
+    last_change = models.PositiveIntegerField(default=0, db_default=0)  # of the run's: the last that was written
     journal_start = models.PositiveIntegerField(default=0)  # checkpoints up to this one belong to an earlier input
     vetted_checkpoint = models.PositiveIntegerField(default=0)  # a person chose to go on from the journal up to here
     checkpoint_bytes = models.PositiveBigIntegerField(default=0, db_default=0)  # of all checkpoints, as JSON
@@ -289,7 +290,7 @@ class OperationItem(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["operation", "dead_letter"], name="operation_item_once")]
-        indexes = [models.Index(fields=["operation", "outcome"], name="operation_item_outcome")]
+        indexes = [models.Index(fields=["operation", "outcome", "id"], name="operation_item_outcome")]
 
 
 class UniquePeriod(models.Model):

@@ -54,6 +54,11 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.AddField(
+            model_name='task',
+            name='last_change',
+            field=models.PositiveIntegerField(db_default=0, default=0),
+        ),
+        migrations.AddField(
             model_name='checkpoint',
             name='packed',
             field=models.BinaryField(null=True),
@@ -180,7 +185,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='operationitem',
-            index=models.Index(fields=['operation', 'outcome'], name='operation_item_outcome'),
+            index=models.Index(fields=['operation', 'outcome', 'id'], name='operation_item_outcome'),
         ),
         migrations.AddIndex(
             model_name='operation',
