@@ -126,7 +126,7 @@ async def _call_function(spec: AgentSpec, task: Task) -> Any:
     else:
         output = await in_thread(function, task.input)
     try:
-        return to_jsonable_python(output)
+        return to_jsonable_python(output, inf_nan_mode="null")
     except ValueError as error:
         raise PermanentError("output_invalid", f"the function's result is not JSON: {error}") from error
 

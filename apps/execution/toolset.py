@@ -82,7 +82,9 @@ class JournaledToolset(WrapperToolset[Deps]):
             if not clock.expired():
                 raise
             return Recorded("failed", f"The tool was stopped: it took longer than {limit:g} seconds.")
-        return Recorded("value", to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64"))
+        return Recorded(
+            "value", to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64", inf_nan_mode="null")
+        )
 
 
 def deferred(requests: DeferredToolRequests) -> list[Call]:

@@ -58,3 +58,9 @@ class NotResumable(TaskOperationError):
     """A task cannot go on from this checkpoint; the message has those that it can."""
 
     code = "not_resumable"
+
+
+class NoNewestVersion(TaskOperationError):
+    """The task's agent is no longer in the App, so it has no newest version."""
+
+    code = "no_newest_version"

@@ -16,6 +16,7 @@ class EventType(models.TextChoices):
     """Each type with its payload; a key with `?` may be missing."""
 
     # {from?: status, to: status, reason?}; `cancel_requested: true` while running.
+    # Of a fork {to, forked_from: task}; of one, and of a retry from a checkpoint, what `Replay.as_json` says too.
     # Of no task: {app | agent: its name, to: paused | resumed, reason?}
     STATE_CHANGED = "state_changed"
     EXECUTION_STARTED = "execution_started"  # {attempt, worker, resumed_from?: checkpoint}
@@ -27,6 +28,7 @@ class EventType(models.TextChoices):
     APPROVAL_REQUESTED = "approval_requested"  # {approval, kind, tool, call}
     APPROVAL_DECIDED = "approval_decided"  # {approval, kind, tool, call, decision, comment?}
     RETRY_SCHEDULED = "retry_scheduled"  # {attempt, error, delay_seconds}
+    FORKED = "forked"  # {task, from_checkpoint: or null, reason?}: that task was made from this one
     DEAD_LETTERED = "dead_lettered"  # {fingerprint, error}
     DEAD_LETTER_DISCARDED = "dead_letter_discarded"  # {fingerprint, reason?}
     OPERATION_STARTED = "operation_started"  # {operation, verb, total, filter}; of no task

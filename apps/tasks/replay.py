@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
 
 from apps.tasks import checkpoints
 from apps.tasks.errors import NotResumable
@@ -63,6 +63,12 @@ class Replay:
 def points(task: Task) -> QuerySet[Checkpoint]:
     """The checkpoints that the task can be retried or forked from, in order."""
     return checkpoints.of(task).filter(kind__in=POINTS)
+
+
+def with_resumable(found: QuerySet[Checkpoint]) -> QuerySet[Checkpoint]:
+    """Each with `resumable`: whether it is one of its task's `points`."""
+    possible = Q(kind__in=POINTS, set_aside=False, seq__gt=F("task__journal_start"))
+    return found.annotate(resumable=ExpressionWrapper(possible, output_field=BooleanField()))
 
 
 def plan(task: Task, from_checkpoint: int | None = None, *, anew: bool = False) -> Replay:
