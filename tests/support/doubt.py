@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 
 from apps.queue import leases, workers
@@ -37,11 +38,13 @@ def waiting(app: App, *, keys: tuple[str, ...] = ("tool:1:a",), **options: Any) 
 
     task = submit(app, **options)
     worker = workers.register(slots=1)
-    [(lease, started)] = lifecycle.begin(app, leases.claim(worker.pk, 1), str(worker))
+    with transaction.atomic():
+        [(lease, started)] = lifecycle.begin(app, leases.claim(worker.pk, 1), str(worker))
     run = Run(started.task.pk, started.task.agent, started.task.attempt, lease)
     marks = [NewCheckpoint(Checkpoint.Kind.TOOL_STARTED, key, {}) for key in keys]
     calls = [approvals.Call(Approval.Kind.IN_DOUBT, key, "charge", {"amount": 5}) for key in keys]
-    assert journal.commit(app, [Change(run, marks, settlement=approvals.ask(app, run, calls))]) == [None]
+    with transaction.atomic():
+        assert journal.commit(app, [Change(run, marks, settlement=approvals.ask(app, run, calls))]) == [None]
     workers.sign_off(worker.pk)
     task.refresh_from_db()
     return task
