@@ -56,6 +56,7 @@ class RunJournal:
         self.usage: dict[str, Any] = dict(started.task.usage)
         self.secrets: Collection[str] = ()  # values that no error may show
         self._job = job
+        self._changes = 0  # handed in so far
         self._pending: list[asyncio.Future[Any]] = []
         self._request: tuple[dict[str, Any], Stopwatch] | None = None  # under way
         self._bytes = sum(point.size for point in started.checkpoints)
@@ -209,6 +210,8 @@ class RunJournal:
         for written in [done for done in self._pending if done.done()]:
             written.result()  # a refused write stops the run here
             self._pending.remove(written)
+        self._changes += 1
+        change.number = self._changes
         self._pending.append(self._job.database.write(self._job.app, journal.commit, change))
 
 

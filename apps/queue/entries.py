@@ -39,19 +39,33 @@ def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
     )
     last_tag = "COALESCE((SELECT MAX(tag) FROM queue_queueentry WHERE app_id = %s AND priority = %s), 0)"
     instant, no = ("%s::timestamptz", "FALSE") if sql.is_postgresql() else ("%s", "0")
+    state = f"CASE WHEN %s THEN 'scheduled' ELSE {ready_unless_held('%s', '%s')} END"
     statement = (
         "INSERT INTO queue_queueentry"
         " (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)"
-        f" SELECT %s, %s, %s, %s, %s, {instant}, %s, %s, {no}, {sql.now()}, {sql.greatest(next_tag, last_tag)} + %s"
+        f" SELECT %s, %s, %s, {state}, %s, {instant}, %s, %s, {no}, {sql.now()}, {sql.greatest(next_tag, last_tag)} + %s"
     )
 
     def row(new: NewEntry) -> tuple[Any, ...]:
-        state = "scheduled" if new.run_at else "ready"
-        entry = (app.pk, new.kind, sql.uid(new.key), state, new.priority, sql.dt(new.run_at), new.lane, new.epoch)
+        state = (new.run_at is not None, app.pk, new.lane)
+        entry = (app.pk, new.kind, sql.uid(new.key), *state, new.priority, sql.dt(new.run_at), new.lane, new.epoch)
         return (*entry, new.priority, app.pk, new.priority, 1 / app.weight)
 
     sql.execute_many(statement, [row(new) for new in entries])
     wake()
+
+
+def held(app: str, lane: str) -> str:
+    """The SQL of whether a hold (`apps.queue.holds`) keeps an entry of this App and lane (both SQL) from being claimed."""
+    return (
+        f"EXISTS (SELECT 1 FROM queue_hold WHERE queue_hold.app_id = {app}"
+        f" AND (queue_hold.lane = '' OR queue_hold.lane = {lane}))"
+    )
+
+
+def ready_unless_held(app: str = "queue_queueentry.app_id", lane: str = "queue_queueentry.lane") -> str:
+    """The SQL of the state of an entry that is due."""
+    return f"CASE WHEN {held(app, lane)} THEN 'parked' ELSE 'ready' END"
 
 
 def wake() -> None:

@@ -10,7 +10,7 @@ Each verb below is one transition of a running task; `apps.tasks.lifecycle` has 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID
@@ -76,6 +76,7 @@ class Change:
     events: list[NewEvent] = field(default_factory=list)
     usage: dict[str, Any] | None = None
     settlement: Settlement | None = None
+    number: int = 0  # counted from 1 within the run, so that none is written twice; 0: whoever hands it in takes care
 
 
 def complete(run: Run, output: Any) -> Settlement:
@@ -127,14 +128,22 @@ def wait_for_person(run: Run, reason: str, asked: Sequence[NewEvent], also: Call
 def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
     """Writes the changes, inside the App and a transaction; one outcome each, LostLease for those that were refused.
 
-    Changes of one run come in order and count as one.
+    Changes of one run come in order and count as one. One that was committed already, the answer having been lost, is
+    not written again.
     """
-    merged = _merged(changes)
-    lost = _lost(app, merged)
+    owners, written = _look(app, changes)
+
+    def is_new(change: Change) -> bool:
+        return not change.number or change.number > written.get(_key(change), 0)
+
+    merged = _merged([change for change in changes if is_new(change)])
+    lost = {key for key, change in merged.items() if owners.get(key) != change.run.lease.worker_id}
+    _settle_entries([change for change in changes if change.settlement and not is_new(change)])
     kept = {key: change for key, change in merged.items() if key not in lost}
     ending = [change for change in kept.values() if change.settlement]
     ongoing = [change for change in kept.values() if not change.settlement]
-    _settle_entries(ending)
+    if not _settle_entries(ending):  # lost between the look and now: undo all; each is tried again by itself
+        raise LostLease
     _write_ongoing(ongoing)
     _write_ended(ending)
     _write_checkpoints(kept.values())
@@ -149,7 +158,7 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
         if change.settlement and change.settlement.also:
             change.settlement.also()
     _reach_points(kept.values())
-    return [LostLease() if _key(change) in lost else None for change in changes]
+    return [LostLease() if _key(change) in lost and is_new(change) else None for change in changes]
 
 
 def _reach_points(changes: Iterable[Change]) -> None:
@@ -174,30 +183,34 @@ def _merged(changes: Sequence[Change]) -> dict[Key, Change]:
     merged: dict[Key, Change] = {}
     for change in changes:
         if (whole := merged.get(_key(change))) is None:
-            merged[_key(change)] = Change(
-                change.run, list(change.checkpoints), list(change.events), change.usage, change.settlement
-            )
+            merged[_key(change)] = replace(change, checkpoints=[*change.checkpoints], events=[*change.events])
             continue
         whole.checkpoints += change.checkpoints
         whole.events += change.events
         whole.usage = change.usage or whole.usage
         whole.settlement = change.settlement or whole.settlement
+        whole.number = max(whole.number, change.number)
     return merged
 
 
-def _lost(app: App, merged: dict[Key, Change]) -> set[Key]:
-    """The runs that do not own their task any more; the rows of the others stay locked until the commit."""
+def _look(app: App, changes: Sequence[Change]) -> tuple[dict[Key, int | None], dict[Key, int]]:
+    """By task and epoch: the worker that owns the run, and the number of the last change that was written.
+
+    The tasks' rows stay locked until the commit.
+    """
+    tasks = {change.run.task_id for change in changes}
     lock = "FOR UPDATE OF task" if sql.is_postgresql() else ""
     # The queue entry decides: its lease names the worker and the epoch. `queue_entry_key` serves the join.
     rows = sql.fetch(
-        f"SELECT task.id, task.epoch, entry.worker_id FROM tasks_task task JOIN queue_queueentry entry"
+        f"SELECT task.id, task.epoch, task.last_change,"
+        f" CASE WHEN task.status = 'running' AND entry.state = 'leased' THEN entry.worker_id END"
+        f" FROM tasks_task task LEFT JOIN queue_queueentry entry"
         f" ON entry.app_id = %s AND entry.kind = 'task' AND entry.key = task.id AND entry.epoch = task.epoch"
-        f" WHERE task.status = 'running' AND entry.state = 'leased'"
-        f" AND task.id IN ({sql.placeholders(len(merged))}) ORDER BY task.id {lock}",
-        [app.pk, *(sql.uid(task_id) for task_id, _ in merged)],
+        f" WHERE task.id IN ({sql.placeholders(len(tasks))}) ORDER BY task.id {lock}",
+        [app.pk, *(sql.uid(task_id) for task_id in tasks)],
     )
-    owners = {(sql.as_uuid(task_id), epoch): worker for task_id, epoch, worker in rows}
-    return {key for key, change in merged.items() if owners.get(key) != change.run.lease.worker_id}
+    keyed = [((sql.as_uuid(task_id), epoch), last, worker) for task_id, epoch, last, worker in rows]
+    return {key: worker for key, _, worker in keyed}, {key: last for key, last, _ in keyed}
 
 
 def _events(change: Change) -> list[NewEvent]:
@@ -208,7 +221,8 @@ def _bytes(change: Change) -> int:
     return sum(new.stored.size for new in change.checkpoints)
 
 
-def _settle_entries(ending: Sequence[Change]) -> None:
+def _settle_entries(ending: Sequence[Change]) -> bool:
+    """Ends the leases; whether all of them were still owned."""
     by_fate: dict[str, list[Change]] = {}
     for change in ending:
         assert change.settlement is not None
@@ -219,17 +233,17 @@ def _settle_entries(ending: Sequence[Change]) -> None:
         assert change.settlement is not None and change.settlement.delay is not None
         if leases.reschedule(change.run.lease, change.settlement.delay):
             owned.add(change.run.lease.id)
-    if len(owned) != len(ending):  # lost between the look and now: undo all; each is tried again by itself
-        raise LostLease
+    return len(owned) == len(ending)
 
 
 def _write_ongoing(changes: Sequence[Change]) -> None:
     cast = "::jsonb" if sql.is_postgresql() else ""
     sql.execute_many(
-        f"UPDATE tasks_task SET last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s,"
+        f"UPDATE tasks_task SET last_change = %s, last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s,"
         f" checkpoint_bytes = checkpoint_bytes + %s, usage = COALESCE(%s{cast}, usage) WHERE id = %s",
         [
             (
+                change.number,
                 len(_events(change)),
                 len(change.checkpoints),
                 _bytes(change),
@@ -255,7 +269,7 @@ def _write_ended(changes: Sequence[Change]) -> None:
             sql.js(change.usage) if change.usage else None,
             run.attempt if end.spent else run.attempt - 1, end.delay,
             end.status in FINAL, end.status == TaskStatus.INPUT_REQUIRED,
-            len(_events(change)), len(change.checkpoints), _bytes(change), sql.uid(run.task_id),
+            change.number, len(_events(change)), len(change.checkpoints), _bytes(change), sql.uid(run.task_id),
         ))  # fmt: skip
         if end.fingerprint and end.error:
             error = end.error.as_json()
@@ -266,7 +280,7 @@ def _write_ended(changes: Sequence[Change]) -> None:
         f" finished_at = CASE WHEN %s THEN {sql.now()} END, waiting_since = CASE WHEN %s THEN {sql.now()} END,"
         f" worker = '', attempt_started_at = NULL,"
         f" ran_seconds = ran_seconds + COALESCE({sql.seconds_since('attempt_started_at')}, 0),"
-        f" last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s,"
+        f" last_change = %s, last_seq = last_seq + %s, last_checkpoint = last_checkpoint + %s,"
         f" checkpoint_bytes = checkpoint_bytes + %s WHERE id = %s",
         rows,
     )

@@ -129,20 +129,29 @@ def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, 
     """pending -> running for each lease whose task can run; the others are settled here.
 
     A task that is found running under an older epoch was left by a worker that died: that attempt is recorded as
-    crashed, and the task runs again unless its attempts are used up.
+    crashed, and the task runs again unless its attempts are used up. One that is found running under this very epoch
+    was started just now: the answer to the commit was lost.
     """
-    tasks = {task.pk: task for task in Task.objects.filter(pk__in=[lease.key for lease in claimed])}
+    # Locked, so that what a worker that was given up still writes is either seen here or refused.
+    found = Task.objects.select_for_update().filter(pk__in=[lease.key for lease in claimed]).order_by("pk")
+    tasks = {task.pk: task for task in found}
+    owned = leases.owned(claimed)
     runnable: list[tuple[Lease, Task]] = []
+    started: list[tuple[Lease, Task]] = []
     for lease in claimed:
         task = tasks.get(lease.key)
+        if lease.id not in owned:
+            continue  # this worker was given up for dead since it claimed
         if task is None or task.status not in (TaskStatus.PENDING, TaskStatus.RUNNING):
             leases.finish([lease])  # an entry whose task is over, or gone
+        elif task.status == TaskStatus.RUNNING and task.epoch == lease.epoch:
+            started.append((lease, task))
         elif _may_start(app, lease, task):
             runnable.append((lease, task))
     _start(runnable, worker)
     loaded = _loaded(runnable)  # after the start, for an attempt that was taken over may have written until then
-    append_events([_record_start(started) for _, started in loaded])
-    return loaded
+    append_events([_record_start(begun) for _, begun in loaded])
+    return loaded + _loaded(started)
 
 
 def _may_start(app: App, lease: Lease, task: Task) -> bool:
@@ -178,7 +187,8 @@ def _start(runnable: Sequence[tuple[Lease, Task]], worker: str) -> None:
         task.worker = worker
     started = sql.execute_many(
         f"UPDATE tasks_task SET status = 'running', attempt = %s, epoch = %s, worker = %s, next_attempt_at = NULL,"
-        f" attempt_started_at = {sql.now()}, started_at = COALESCE(started_at, {sql.now()}), last_seq = last_seq + 1"
+        f" attempt_started_at = {sql.now()}, started_at = COALESCE(started_at, {sql.now()}), last_seq = last_seq + 1,"
+        f" last_change = 0"
         f" WHERE id = %s AND epoch = %s AND status = %s AND cancel_requested_at IS NULL",
         [(task.attempt, lease.epoch, worker, sql.uid(task.pk), task.epoch, task.status) for lease, task in runnable],
     )
