@@ -152,6 +152,11 @@ Q_CLUSTER = {
     "log_level": "WARNING",
 }
 
+# --- Retention: of each App that has no values of its own; 0 is without end -------------------------------------------
+HECTOR_RETENTION_TASKS = envduration("HECTOR_RETENTION_TASKS", "30d")  # after their end
+HECTOR_RETENTION_TASKS_MAX = envint("HECTOR_RETENTION_TASKS_MAX", 1_000_000, least=0)  # ended ones
+HECTOR_RETENTION_DEAD_LETTERS = envduration("HECTOR_RETENTION_DEAD_LETTERS", "30d")  # after they were resolved
+
 # --- Agents and tools -----------------------------------------------------------------------------------------------
 HECTOR_ENV_ALLOW = envlist("HECTOR_ENV_ALLOW", "OPENAI_API_KEY,ANTHROPIC_API_KEY,GEMINI_API_KEY,GOOGLE_API_KEY")
 HECTOR_FUNCTION_ALLOW = envlist("HECTOR_FUNCTION_ALLOW", "hector_demo")  # packages that handlers may come from
@@ -209,7 +214,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/(admin/)?",
-    "ENUM_NAME_OVERRIDES": {"CheckpointKind": "apps.tasks.models.Checkpoint.Kind"},
+    "ENUM_NAME_OVERRIDES": {
+        "CheckpointKind": "apps.tasks.models.Checkpoint.Kind",
+        "TaskStatusEnum": "apps.tasks.models.TaskStatus",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "apps.tenancy.http.openapi.add_problems",
