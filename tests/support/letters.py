@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
+
 from apps.queue.models import Worker
 from apps.tasks import journal
 from apps.tasks.errors import TaskError
@@ -19,9 +21,10 @@ def letter(
 ) -> DeadLetter:  # fmt: skip
     """The dead letter of a task that was submitted, run and has failed. Nothing else may wait to be run."""
     task = agents.submit(app, agent, value)
-    run = start(app, worker)
-    assert run and run.task_id == task.pk
-    assert settle(app, run, journal.fail(run, TaskError(code, message, **error))) is None
+    with transaction.atomic():
+        run = start(app, worker)
+        assert run and run.task_id == task.pk
+        assert settle(app, run, journal.fail(run, TaskError(code, message, **error))) is None
     return DeadLetter.objects.get(task=task)
 
 
