@@ -43,7 +43,8 @@ def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
     statement = (
         "INSERT INTO queue_queueentry"
         " (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)"
-        f" SELECT %s, %s, %s, {state}, %s, {instant}, %s, %s, {no}, {sql.now()}, {sql.greatest(next_tag, last_tag)} + %s"
+        f" SELECT %s, %s, %s, {state}, %s, {instant}, %s, %s, {no}, {sql.now()},"
+        f" {sql.greatest(next_tag, last_tag)} + %s"
     )
 
     def row(new: NewEntry) -> tuple[Any, ...]:
@@ -56,7 +57,7 @@ def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
 
 
 def held(app: str, lane: str) -> str:
-    """The SQL of whether a hold (`apps.queue.holds`) keeps an entry of this App and lane (both SQL) from being claimed."""
+    """The SQL of whether a hold (`apps.queue.holds`) keeps entries of this App and lane (both SQL) from workers."""
     return (
         f"EXISTS (SELECT 1 FROM queue_hold WHERE queue_hold.app_id = {app}"
         f" AND (queue_hold.lane = '' OR queue_hold.lane = {lane}))"

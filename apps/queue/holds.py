@@ -1,9 +1,9 @@
 """Pausing an App, or one of its lanes (an agent): what it has in the queue is `parked` until the hold is lifted.
 
 A hold stops nothing that runs. What waits, and what becomes ready later, is parked, so claims never look at it,
-however much that is. Each way into `ready` asks whether there is a hold (`entries.ready_unless_held`); a claim that took an entry which
-slipped by parks it. An entry that is being parked at the very moment at which its hold is lifted may stay parked until
-the next `sweep`, within a minute.
+however much that is. Each way into `ready` asks whether there is a hold (`entries.ready_unless_held`); a claim that
+took an entry which slipped by parks it. An entry that is being parked at the very moment at which its hold is lifted
+may stay parked until the next `sweep`, within a minute.
 
 A lifted hold lets its entries go on in their order, and without a burst: their tags are moved up to where the queue is
 now, so an App that was held does not catch up on its share of the past.
@@ -75,7 +75,8 @@ def hold(app: App, lane: str = "", *, by: str, reason: str = "") -> Effect:
     in_lane, params = _in_lane(lane)
     while sql.execute(
         f"UPDATE queue_queueentry SET state = 'parked' WHERE id IN ("
-        f" SELECT id FROM queue_queueentry WHERE state = 'ready' AND app_id = %s{in_lane} LIMIT {BATCH}{_skip_locked()})",
+        f" SELECT id FROM queue_queueentry WHERE state = 'ready' AND app_id = %s{in_lane}"
+        f" LIMIT {BATCH}{_skip_locked()})",
         [app.pk, *params],
     ):
         pass

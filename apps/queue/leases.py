@@ -14,7 +14,6 @@ from uuid import UUID
 from apps.queue import sql
 from apps.queue.entries import held, ready_unless_held, wake
 
-
 PARKING_ROUNDS = 8  # of one claim: it must not keep its worker from beating while a large lane is being parked
 
 

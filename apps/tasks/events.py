@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import models
 
 from apps.queue import sql
+from apps.tenancy.models import App
 
 
 class EventType(models.TextChoices):
@@ -66,6 +67,15 @@ def record(task_id: UUID, *events: NewEvent) -> None:
     """Writes events of one task, inside the transaction that makes them true."""
     sql.execute("UPDATE tasks_task SET last_seq = last_seq + %s WHERE id = %s", [len(events), sql.uid(task_id)])
     append_events([(task_id, back, event) for event, back in zip(events, reversed(range(len(events))), strict=True)])
+
+
+def record_hold(app: App, lane: str, what: str, by: str, reason: str) -> None:
+    """Writes that the App, or one of its agents (the lane), was paused or resumed; inside the App."""
+    payload = {**({"agent": lane} if lane else {"app": app.name}), "to": what, **({"reason": reason} if reason else {})}
+    sql.execute(
+        f"INSERT INTO tasks_event (type, payload, actor, at) VALUES (%s, {_json()}, %s, {sql.now()})",
+        [EventType.STATE_CHANGED.value, sql.js(payload), by],
+    )
 
 
 def _json() -> str:
