@@ -6,9 +6,9 @@ the process meanwhile. The remaining process runs ordinary django-q2 messages an
 therefore never wait behind agents' work. This is the only module that knows django-q2.
 
 Whoever is on shift stands in a shared table made before the cluster forks, one place per shift: 0 is vacant, -1 is
-offered, anything else is the process on it. Any process may be killed at any time: nothing that they share is locked
-(`apps.queue.shared`). SIGTERM to one of the shifts' processes ends that shift, which drains, and it is replaced; to
-this one, it ends the cluster.
+offered, -2 was drained by an operator and stays empty, anything else is the process on it. Any process may be killed
+at any time: nothing that they share is locked (`apps.queue.shared`). SIGTERM to one of the shifts' processes ends that
+shift, which drains, and it is replaced; to this one, it ends the cluster.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _fork = multiprocessing.get_context("fork")
 _stop = Flag()
 _places = _fork.RawArray(ctypes.c_long, max(1, settings.HECTOR_QUEUE_WORKERS))
 _offered_at: dict[int, float] = {}  # of the pusher process: when it last offered a place
-_VACANT, _OFFERED = 0, -1
+_VACANT, _OFFERED, _CLOSED = 0, -1, -2
 _OFFER_EXPIRES = 5.0  # seconds; a process that died between offer and start leaves the place offered
 _DATABASE_AWAY = 1.0  # seconds until the next look; django-q2 itself would be ten seconds without a pusher
 
@@ -121,16 +121,16 @@ def take_place(place: int) -> None:
     _places[place] = me
     told = Flag()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
-    code = 1
+    code, drained = 1, False
     try:
         # If two processes took the place at the same instant, the one that does not stand in it leaves again.
-        shift.run(lambda: _stop.is_set() or told.is_set() or _places[place] != me)
+        drained = shift.run(lambda: _stop.is_set() or told.is_set() or _places[place] != me)
         code = 0
     except Exception:
         log.exception("shift_broke")  # whatever it was: a new process starts from a known state
     finally:
         if _places[place] == me:
-            _places[place] = _VACANT
+            _places[place] = _CLOSED if drained else _VACANT
         if code or not _stop.is_set() or os.getppid() != sentinel:
             os._exit(code)
 

@@ -69,10 +69,13 @@ def ready_unless_held(app: str = "queue_queueentry.app_id", lane: str = "queue_q
     return f"CASE WHEN {held(app, lane)} THEN 'parked' ELSE 'ready' END"
 
 
-def wake() -> None:
-    """Tells every worker, on commit, that there may be work. (SQLite's workers see that the file changed.)"""
+def wake(payload: str = "") -> None:
+    """Tells every worker, on commit, that there may be work, or something else to look at ("cancel", "drain").
+
+    (SQLite's workers see that the file changed.)
+    """
     if sql.is_postgresql():
-        sql.execute(f"NOTIFY {CHANNEL}")
+        sql.execute(f"NOTIFY {CHANNEL}, '{payload}'")
 
 
 def remove(app: App, key: UUID, *, kind: str = "task") -> bool:
@@ -90,6 +93,6 @@ def request_cancel(app: App, key: UUID, *, kind: str = "task") -> bool:
         "UPDATE queue_queueentry SET cancel = %s WHERE app_id = %s AND kind = %s AND key = %s AND state = 'leased'",
         [True, app.pk, kind, sql.uid(key)],
     )
-    if asked and sql.is_postgresql():
-        sql.execute(f"NOTIFY {CHANNEL}, 'cancel'")
+    if asked:
+        wake("cancel")
     return bool(asked)

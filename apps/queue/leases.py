@@ -32,8 +32,8 @@ class Lease:
 def claim(worker_id: int, count: int) -> list[Lease]:
     """Leases up to `count` ready entries to the worker, the fair next ones; none while the queue is paused.
 
-    None either to a worker that was given up for dead: nobody would look after its leases. What turns out to be held
-    was made ready just when its hold was set; it is parked, and the next ones are taken for it.
+    None either to a worker that drains, or was given up for dead: nobody would look after its leases. What turns out
+    to be held was made ready just when its hold was set; it is parked, and the next ones are taken for it.
     The `queue_ready` index serves the choice, so its cost does not grow with what waits.
     """
     claimed: list[Lease] = []
@@ -58,7 +58,8 @@ def _take(worker_id: int, count: int) -> list[tuple[Lease, bool]]:
     rows = sql.fetch(
         f"""
         WITH me AS MATERIALIZED (
-            SELECT id FROM queue_worker WHERE id = %s AND stopped_at IS NULL {"FOR SHARE" if lock else ""}
+            SELECT id FROM queue_worker
+            WHERE id = %s AND stopped_at IS NULL AND NOT draining {"FOR SHARE" if lock else ""}
         ), next AS MATERIALIZED (
             SELECT id FROM queue_queueentry
             WHERE state = 'ready' AND EXISTS (SELECT 1 FROM me)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable
@@ -38,10 +39,15 @@ BEGIN_AGAIN = 30.0  # seconds after an entry could not be begun at all
 Started = tuple[App, Lease, Any]
 
 
-def run(should_stop: Callable[[], bool], *, slots: int | None = None) -> None:
-    """Runs a shift in this process until it should stop, or until the process that started it is gone."""
+def run(should_stop: Callable[[], bool], *, slots: int | None = None) -> bool:
+    """Runs a shift in this process until it should stop, or until the process that started it is gone.
+
+    True: an operator has drained it, and nobody shall take its place.
+    """
     parent = os.getppid()
-    asyncio.run(Shift(slots or settings.HECTOR_SLOTS, lambda: should_stop() or os.getppid() != parent).work())
+    shift = Shift(slots or settings.HECTOR_SLOTS, lambda: should_stop() or os.getppid() != parent)
+    asyncio.run(shift.work())
+    return shift.drained
 
 
 class Shift:
@@ -57,11 +63,12 @@ class Shift:
         self._apps: dict[int, App] = {}
         self._next_beat = 0.0
         self._beats_in_time = 0
+        self.drained = False  # by an operator
 
     async def work(self) -> None:
         self._database.start()
         try:
-            while not self._should_stop():
+            while not self._should_stop() and not self.drained:
                 await self._one_registration()
         finally:
             self._database.stop()
@@ -89,6 +96,8 @@ class Shift:
     def _wake(self, payload: str) -> None:
         if payload == "cancel":
             self._look_for_cancels = True
+        elif payload == "drain":
+            self._next_beat = 0.0
         self._woken.set()
 
     async def _watch_for_stop(self) -> None:
@@ -99,9 +108,11 @@ class Shift:
     async def _loop(self, worker: Worker) -> None:
         self._next_beat, self._beats_in_time = 0.0, 0
         while not self._should_stop():
-            await self._beat_if_due(worker)
-            await self._cancel_if_asked(worker)
             self._woken.clear()
+            await self._beat_if_due(worker)
+            if self.drained:
+                break
+            await self._cancel_if_asked(worker)
             free = self._slots - len(self._jobs)
             started, due_in = await self._database.call(self._claim, worker, free)
             for app, lease, payload in started:
@@ -158,7 +169,8 @@ class Shift:
     async def _beat_if_due(self, worker: Worker) -> None:
         if time.monotonic() < self._next_beat:
             return
-        await self._database.call(self._beat, worker, set(self._jobs), self._beats_in_time >= STEADY)
+        steady = self._beats_in_time >= STEADY
+        self.drained = await self._database.call(self._beat, worker, set(self._jobs), steady)
         interval = min(HEARTBEAT, settings.HECTOR_QUEUE_STALE_THRESHOLD / 4)
         now = time.monotonic()
         self._beats_in_time = self._beats_in_time + 1 if now < self._next_beat + interval else 0
@@ -166,13 +178,17 @@ class Shift:
         self._look_for_cancels = True
         self._apps.clear()  # weights and names may have changed
 
-    def _beat(self, worker: Worker, held: set[int], steady: bool) -> None:
-        """(Database thread.) Says that this worker lives, and looks for leases that nobody works on."""
-        workers.beat(worker.pk)
+    def _beat(self, worker: Worker, held: set[int], steady: bool) -> bool:
+        """(Database thread.) Says that this worker lives, and looks for leases that nobody works on.
+
+        Whether an operator drains the worker.
+        """
+        draining = workers.beat(worker.pk)
         mislaid = workers.give_back_mislaid(worker.pk, held | {lease.id for lease in self._unbegun})
         stale = workers.sign_off_stale() if steady else 0
         if mislaid or stale:
             log.warning("leases_released", mislaid=mislaid, stale=stale)
+        return draining
 
     async def _cancel_if_asked(self, worker: Worker) -> None:
         if not self._look_for_cancels or not self._jobs:
@@ -189,12 +205,17 @@ class Shift:
                 task.cancel(reason)
 
     async def _drain(self, worker: Worker) -> None:
-        """Asks the work to stop at a checkpoint; near the end of the grace time, cancels what is left."""
+        """Asks the work to stop at a checkpoint; near the end of the grace time, cancels what is left.
+
+        An operator's drain has no end but that of the work, until the process is told to stop as well.
+        """
         log.info("shift_draining", running=len(self._jobs))
         for job, _ in self._jobs.values():
             job.stop = job.stop or "drain"
-        deadline = time.monotonic() + max(0.0, settings.HECTOR_GRACE - CANCEL_MARGIN)
+        deadline = math.inf
         while self._jobs and time.monotonic() < deadline:
+            if deadline == math.inf and self._should_stop():
+                deadline = time.monotonic() + max(0.0, settings.HECTOR_GRACE - CANCEL_MARGIN)
             await self._beat_if_due(worker)
             await self._cancel_if_asked(worker)
             if tasks := [task for _, task in self._jobs.values()]:  # the last one may have ended just now

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import psutil
+import structlog
 from django.conf import settings
 from django.db import transaction
 
@@ -20,6 +21,8 @@ from apps.queue.entries import ready_unless_held, wake
 from apps.queue.errors import WorkerFenced
 from apps.queue.models import Worker
 from hector_site import __version__
+
+log = structlog.get_logger(__name__)
 
 
 def host_name() -> str:
@@ -31,12 +34,29 @@ def register(*, slots: int) -> Worker:
     return Worker.objects.create(host=host_name(), pid=os.getpid(), version=__version__, slots=slots)
 
 
-def beat(worker_id: int) -> None:
-    """Says that the worker is alive. Raises WorkerFenced if it was given up meanwhile."""
-    if not sql.execute(
-        f"UPDATE queue_worker SET heartbeat_at = {sql.now()} WHERE id = %s AND stopped_at IS NULL", [worker_id]
-    ):
+def beat(worker_id: int) -> bool:
+    """Says that the worker is alive; whether it is being drained. Raises WorkerFenced if it was given up meanwhile."""
+    rows = sql.fetch(
+        f"UPDATE queue_worker SET heartbeat_at = {sql.now()} WHERE id = %s AND stopped_at IS NULL RETURNING draining",
+        [worker_id],
+    )
+    if not rows:
         raise WorkerFenced
+    return bool(rows[0][0])
+
+
+def drain(worker_id: int, *, by: str, reason: str = "") -> bool:
+    """Lets a worker claim nothing any more; False if it is not on shift.
+
+    What it runs is handed back at its next checkpoint, or runs to its end; then the worker goes off shift, and its
+    place stays empty until `hector worker` (or `serve`) is started anew on its host.
+    """
+    with transaction.atomic():
+        found = Worker.objects.filter(pk=worker_id, stopped_at=None).update(draining=True)
+        if found:
+            wake("drain")
+            log.info("worker_drained", drained=worker_id, by=by, reason=reason)
+    return bool(found)
 
 
 def sign_off(worker_id: int) -> int:

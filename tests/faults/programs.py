@@ -1,4 +1,4 @@
-"""The tools of the matrix's agent. Each appends to the file that `HECTOR_TEST_LOG` names, so that runs can be counted."""
+"""The tools of the matrix's agent. Each appends to the file that `HECTOR_TEST_LOG` names: runs can be counted."""
 
 from __future__ import annotations
 

@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
 from django.db import connections
 from django.db.utils import ConnectionHandler
+from django.utils import timezone
 
 from apps.agents.config.apply import apply
 from apps.approvals.models import Approval
@@ -30,9 +32,9 @@ from apps.tenancy.context import in_app
 from hector_site import database
 from hector_site.orphans import PARENT
 from tests.faults.starter import ROOT, Starter
+from tests.support import work
 from tests.support.agents import call, one_llm_agent, scripted, submit
 from tests.support.installation import Installation
-from tests.support.work import wait_for
 
 T = TypeVar("T")
 STALE = 2.0  # seconds: the lease of the scenarios' workers
@@ -102,7 +104,7 @@ class Scenario:
 
     def reached(self, fault: Path) -> int:
         """Waits until a process has come to the armed point; its pid."""
-        return int(self._wait_for(lambda: self._text(fault / "reached"), f"{fault.name} was reached"))
+        return int(self.wait_for(lambda: self._text(fault / "reached"), f"{fault.name} was reached"))
 
     def _text(self, path: Path) -> str:
         return path.read_text() if path.exists() else ""
@@ -110,13 +112,10 @@ class Scenario:
     def _end_of_log(self) -> str:
         return self._text(self.log)[-6000:]
 
-    def logged(self, what: str, *, times: int = 1) -> None:
-        self._wait_for(lambda: self._text(self.log).count(what) >= times, what)
-
-    def _wait_for(self, condition: Callable[[], T], what: str) -> T:
+    def wait_for(self, condition: Callable[[], T], what: str) -> T:
         """Fails with the end of the processes' log."""
         try:
-            return wait_for(condition, seconds=30, what=what)
+            return work.wait_for(condition, seconds=30, what=what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self._end_of_log()}") from None
 
@@ -129,7 +128,7 @@ class Scenario:
                 task = Task.objects.get(pk=self.task.pk)
                 return None if task.status in (TaskStatus.PENDING, TaskStatus.RUNNING) else task
 
-        found = self._wait_for(look, "the task came to rest")
+        found = self.wait_for(look, "the task came to rest")
         assert found is not None
         return found
 
@@ -151,6 +150,12 @@ class Scenario:
             started = points.filter(kind=Checkpoint.Kind.TOOL_STARTED)
             return set(started.values_list("key", flat=True)) - set(answered.values_list("key", flat=True))
 
+    def has_not_beaten(self, pid: int, seconds: float) -> bool:
+        """Whether that process, a worker, has not been able to say for so long that it lives."""
+        with self.inside():
+            late = timezone.now() - timedelta(seconds=seconds)
+            return Worker.objects.filter(pid=pid, heartbeat_at__lt=late).exists()
+
     def on_shift(self, pid: int) -> bool:
         """Whether that very process is (again) a worker in good standing."""
         with self.inside():
@@ -167,4 +172,3 @@ class Scenario:
                         process.kill()
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
-
