@@ -11,6 +11,8 @@ from django.utils import timezone
 from apps.queue import entries, holds, leases, sql, workers
 from apps.queue.entries import NewEntry
 from apps.queue.models import Hold, QueueEntry, Worker
+from apps.tasks.models import Event
+from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 from tests.queue.test_entries_and_leases import claim_in_order, put
 
@@ -156,3 +158,16 @@ def test_the_cost_of_a_claim_does_not_grow_with_what_is_parked(worker: Worker, a
         "EXPLAIN SELECT id FROM queue_queueentry WHERE state = 'ready' ORDER BY priority DESC, tag, id LIMIT 8"
     )
     assert "queue_ready" in str(plan), plan
+
+
+def test_who_paused_what_and_why_is_in_the_audit_trail_of_the_app(acme: App) -> None:
+    holds.hold(acme, by="anna", reason="maintenance")
+    holds.hold(acme, "clerk", by="otto")
+    holds.lift(acme, by="anna")
+    with in_app(acme):
+        written = list(Event.objects.values_list("type", "actor", "payload", "task"))
+    assert written == [
+        ("state_changed", "anna", {"app": "acme", "to": "paused", "reason": "maintenance"}, None),
+        ("state_changed", "otto", {"agent": "clerk", "to": "paused"}, None),
+        ("state_changed", "anna", {"app": "acme", "to": "resumed"}, None),
+    ]
