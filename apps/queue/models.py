@@ -80,6 +80,19 @@ class QueueEntry(models.Model):
         return f"{self.kind} {self.key}"
 
 
+class Hold(models.Model):
+    """An App, or one of its lanes, whose entries are not claimed: they are `parked` until the hold is lifted."""
+
+    app = models.ForeignKey("tenancy.App", on_delete=models.CASCADE, related_name="+")
+    lane = models.CharField(max_length=64, default="", blank=True)  # "": all of the App
+    reason = models.TextField(default="", db_default="")
+    actor = models.CharField(max_length=200, default="", db_default="")
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["app", "lane"], name="hold_once")]
+
+
 class QueueControl(models.Model):
     """One row: whether workers may claim anything at all."""
 

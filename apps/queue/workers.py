@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import psutil
+import structlog
 from django.conf import settings
 from django.db import transaction
 
 from apps.queue import sql
-from apps.queue.entries import wake
+from apps.queue.entries import ready_unless_held, wake
 from apps.queue.errors import WorkerFenced
 from apps.queue.models import Worker
 from hector_site import __version__
+
+log = structlog.get_logger(__name__)
 
 
 def host_name() -> str:
@@ -29,12 +34,29 @@ def register(*, slots: int) -> Worker:
     return Worker.objects.create(host=host_name(), pid=os.getpid(), version=__version__, slots=slots)
 
 
-def beat(worker_id: int) -> None:
-    """Says that the worker is alive. Raises WorkerFenced if it was given up meanwhile."""
-    if not sql.execute(
-        f"UPDATE queue_worker SET heartbeat_at = {sql.now()} WHERE id = %s AND stopped_at IS NULL", [worker_id]
-    ):
+def beat(worker_id: int) -> bool:
+    """Says that the worker is alive; whether it is being drained. Raises WorkerFenced if it was given up meanwhile."""
+    rows = sql.fetch(
+        f"UPDATE queue_worker SET heartbeat_at = {sql.now()} WHERE id = %s AND stopped_at IS NULL RETURNING draining",
+        [worker_id],
+    )
+    if not rows:
         raise WorkerFenced
+    return bool(rows[0][0])
+
+
+def drain(worker_id: int, *, by: str, reason: str = "") -> bool:
+    """Lets a worker claim nothing any more; False if it is not on shift.
+
+    What it runs is handed back at its next checkpoint, or runs to its end; then the worker goes off shift, and its
+    place stays empty until `hector worker` (or `serve`) is started anew on its host.
+    """
+    with transaction.atomic():
+        found = Worker.objects.filter(pk=worker_id, stopped_at=None).update(draining=True)
+        if found:
+            wake("drain")
+            log.info("worker_drained", drained=worker_id, by=by, reason=reason)
+    return bool(found)
 
 
 def sign_off(worker_id: int) -> int:
@@ -43,14 +65,31 @@ def sign_off(worker_id: int) -> int:
         sql.execute(
             f"UPDATE queue_worker SET stopped_at = {sql.now()} WHERE id = %s AND stopped_at IS NULL", [worker_id]
         )
-        released = sql.execute(
-            "UPDATE queue_queueentry SET state = 'ready', worker_id = NULL, leased_at = NULL"
-            " WHERE state = 'leased' AND worker_id = %s",
-            [worker_id],
-        )
-        if released:
-            wake()
+        return _release("worker_id = %s", [worker_id])
+
+
+def _release(which: str, params: Sequence[Any]) -> int:
+    """Makes leased entries ready for anybody; how many. (`queue_leased` serves it.)"""
+    released = sql.execute(
+        f"UPDATE queue_queueentry SET state = {ready_unless_held()}, worker_id = NULL, leased_at = NULL"
+        f" WHERE state = 'leased' AND {which}",
+        params,
+    )
+    if released:
+        wake()
     return released
+
+
+def give_back_mislaid(worker_id: int, held: Collection[int]) -> int:
+    """Gives back what is leased to the worker and not among the entries that it works on; how many those were.
+
+    An answer of the database that got lost on its way leaves such leases: the claim was committed, and nobody knows.
+    """
+    rows = sql.fetch("SELECT id FROM queue_queueentry WHERE state = 'leased' AND worker_id = %s", [worker_id])
+    mislaid = [row[0] for row in rows if row[0] not in held]
+    if not mislaid:
+        return 0
+    return _release(f"worker_id = %s AND id IN ({sql.placeholders(len(mislaid))})", [worker_id, *mislaid])
 
 
 def sign_off_dead_processes() -> int:
@@ -60,12 +99,23 @@ def sign_off_dead_processes() -> int:
 
 
 def sign_off_stale() -> int:
-    """Gives up the workers of any host that have not beaten for the stale threshold."""
-    stale = sql.fetch(
-        f"SELECT id FROM queue_worker WHERE stopped_at IS NULL AND heartbeat_at < {sql.later()}",
-        [-settings.HECTOR_QUEUE_STALE_THRESHOLD],
-    )
-    return sum(sign_off(row[0]) for row in stale)
+    """Gives up the workers of any host that have not beaten for the stale threshold; the leases given back.
+
+    To be called by one who has beaten in time itself for a while: after an outage of the database every heartbeat is
+    old, and who is only about to beat again is not dead.
+    """
+    stale = f"stopped_at IS NULL AND heartbeat_at < {sql.later()}"
+    threshold = -settings.HECTOR_QUEUE_STALE_THRESHOLD
+    released = 0
+    for (worker_id,) in sql.fetch(f"SELECT id FROM queue_worker WHERE {stale}", [threshold]):
+        with transaction.atomic():
+            # It may have beaten since; from here on it waits for this transaction, and is refused.
+            gone = sql.execute(
+                f"UPDATE queue_worker SET stopped_at = {sql.now()} WHERE id = %s AND {stale}", [worker_id, threshold]
+            )
+            if gone:
+                released += _release("worker_id = %s", [worker_id])
+    return released
 
 
 def forget_old(days: int = 7) -> int:

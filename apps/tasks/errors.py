@@ -52,3 +52,15 @@ class InputInvalid(TaskOperationError):
     """The input does not fit the agent's input schema."""
 
     code = "input_invalid"
+
+
+class NotResumable(TaskOperationError):
+    """A task cannot go on from this checkpoint; the message has those that it can."""
+
+    code = "not_resumable"
+
+
+class NoNewestVersion(TaskOperationError):
+    """The task's agent is no longer in the App, so it has no newest version."""
+
+    code = "no_newest_version"

@@ -61,7 +61,8 @@ def test_each_role_may_do_just_its_share(role: Role, needs: set[Need]) -> None:
 
 def addresses() -> list[tuple[str, str, Need]]:
     """Every operation, at an address where there is nothing."""
-    values = {"<uuid:id>": str(uuid4()), "<slug:name>": "no-such", "<slug:key>": "NO_SUCH", "<int:number>": "1"}
+    names = {"<slug:name>": "no-such", "<slug:key>": "NO_SUCH"}
+    values = {"<uuid:id>": str(uuid4()), "<int:number>": "1", "<int:seq>": "1", "<int:id>": "1"} | names
     found = []
     for path, entry in routes():
         for marker, value in values.items():

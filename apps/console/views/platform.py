@@ -13,6 +13,7 @@ from apps.console import workforce
 from apps.console.views.render import live_page, page
 from apps.queue import control
 from apps.queue.models import QueueEntry
+from apps.tasks import retention
 from apps.tenancy import lifecycle
 from apps.tenancy.errors import AppNotFound
 from apps.tenancy.models import App
@@ -38,6 +39,7 @@ def app(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpRe
         shown=shown,
         counts=workforce.queue_counts(shown),
         secrets=list(shown.secrets.values_list("name", "updated_at")),
+        retention=retention.as_json(retention.policy_of(shown), shown.retention),
     )  # fmt: skip
 
 
