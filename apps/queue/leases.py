@@ -90,7 +90,7 @@ def owned(leases: Sequence[Lease]) -> set[int]:
 
 
 def anything_ready() -> bool:
-    """A cheap look, without a write lock, before a claim on SQLite."""
+    """A cheap look, without a write lock."""
     return bool(sql.fetch("SELECT 1 FROM queue_queueentry WHERE state = 'ready' LIMIT 1"))
 
 

@@ -20,7 +20,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from apps.queue import leases, workers
+from apps.queue import leases, sql, workers
 from apps.queue.database import AWAY, DatabaseThread
 from apps.queue.errors import WorkerFenced
 from apps.queue.faults import Point, reach
@@ -33,6 +33,7 @@ from apps.tenancy.models import App
 
 log = structlog.get_logger(__name__)
 HEARTBEAT = 5.0  # seconds, or a quarter of the stale threshold if that is less
+LOOK = 0.25  # seconds between looks for due entries while there is other work
 CANCEL_MARGIN = 5.0  # seconds before the end of the grace time at which work that did not stop by itself is cancelled
 STEADY = 3  # beats in time after which a worker may judge others: as many chances to beat have they had
 BEGIN_AGAIN = 30.0  # seconds after an entry could not be begun at all
@@ -62,6 +63,7 @@ class Shift:
         self._look_for_cancels = False
         self._apps: dict[int, App] = {}
         self._next_beat = 0.0
+        self._next_look = 0.0  # for scheduled entries that are due, however busy the shift is
         self._beats_in_time = 0
         self.drained = False  # by an operator
 
@@ -125,11 +127,9 @@ class Shift:
 
     def _claim(self, worker: Worker, free: int) -> tuple[list[Started], float | None]:
         """(Database thread.) Claims what fits and begins it; and the seconds to the next scheduled entry."""
-        due_in = leases.seconds_to_next_due()
-        if due_in == 0.0:
-            leases.promote_due()
-            due_in = None
-        if not self._unbegun and free and leases.anything_ready():
+        due_in = self._promote_if_due() if time.monotonic() >= self._next_look else None
+        # SQLite's claim takes the one write lock: it is worth a look whether there is anything to claim.
+        if not self._unbegun and free and (sql.is_postgresql() or leases.anything_ready()):
             self._unbegun = leases.claim(worker.pk, free)
             if self._unbegun:
                 reach(Point.CLAIMED)
@@ -144,7 +144,17 @@ class Shift:
         self._unbegun = []
         if started:
             reach(Point.BEGUN)
-        return started, due_in
+            return started, due_in
+        # Nothing is about to run, so there is time to look when something will be.
+        return started, self._promote_if_due() if due_in is None else due_in
+
+    def _promote_if_due(self) -> float | None:
+        """(Database thread.) Makes ready what is due; the seconds to what is due next, None if nothing is scheduled."""
+        self._next_look = time.monotonic() + LOOK
+        due_in = leases.seconds_to_next_due()
+        if due_in == 0.0:
+            leases.promote_due()
+        return due_in
 
     def _start(self, job: Job) -> None:
         task = asyncio.create_task(handler(job.lease.kind).run(job), name=f"{job.lease.kind} {job.lease.key}")
