@@ -102,6 +102,13 @@ FIGURES = (
         {engine: {"per_second": Target(least=300), "p99": Target(most=150)} for engine in ENGINES},
     ),
     Figure(
+        "prune",
+        "100,000 ended tasks pruned, and claims meanwhile",
+        "bench.figures.prune:measure",
+        {"seconds": "s", "p50": "ms", "p99": "ms", "most": "ms"},
+        {engine: {"p99": Target(most=20)} for engine in ENGINES},
+    ),
+    Figure(
         "serve",
         "hector serve from start to healthy: nothing there yet, and again",
         "bench.figures.serve:measure",

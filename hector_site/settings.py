@@ -217,6 +217,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "CheckpointKind": "apps.tasks.models.Checkpoint.Kind",
         "TaskStatusEnum": "apps.tasks.models.TaskStatus",
+        "ApprovalKind": "apps.approvals.models.Approval.Kind",
+        "DecisionVerb": "apps.approvals.models.Decision.Verb",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -65,6 +65,8 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     # an App's
     "agents": _READ,
     "agent": _READ,
+    "agent-pause": {"POST": Need.OPERATOR},
+    "agent-resume": {"POST": Need.OPERATOR},
     "tasks": {"GET": Need.VIEWER, "POST": Need.OPERATOR},
     "task": _READ,
     "task-events": _READ,
@@ -95,10 +97,13 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "admin-app-token": {"POST": Need.PLATFORM},
     "admin-app-secrets": {"GET": Need.PLATFORM},
     "admin-app-secret": {"PUT": Need.PLATFORM, "DELETE": Need.PLATFORM},
+    "admin-app-pause": {"POST": Need.PLATFORM},
+    "admin-app-resume": {"POST": Need.PLATFORM},
     "admin-queue": {"GET": Need.PLATFORM},
     "admin-queue-pause": {"POST": Need.PLATFORM},
     "admin-queue-resume": {"POST": Need.PLATFORM},
     "admin-workers": {"GET": Need.PLATFORM},
+    "admin-worker-drain": {"POST": Need.PLATFORM},
     "admin-nothing": {"GET": Need.NOBODY},  # a 404
 }
 

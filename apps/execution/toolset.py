@@ -66,6 +66,8 @@ class JournaledToolset(WrapperToolset[Deps]):
         reach(Point.TOOL_ENDED)
         ended = {**call, "seconds": watch.seconds()}
         journal.call_ended(key, recorded, ended if recorded.kind == "value" else {**ended, "error": recorded.value})
+        if once:  # what follows may take long; until this is committed, a crash leaves the call in doubt
+            await journal.sync()
         return _answer(recorded)
 
     async def _run(

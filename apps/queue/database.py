@@ -33,8 +33,9 @@ GroupWrite = Callable[[App, Sequence[Any]], Sequence[Outcome]]
 
 MAX_GROUP = 256
 AWAY = (OperationalError, InterfaceError)  # the database cannot do it now, whatever it is
-LONGEST_PAUSE = 2.0  # seconds between two tries; an eighth of the patience if that is less
-LONGEST_IDLE = 10.0  # seconds in which PostgreSQL frees what a frozen process has locked; half the patience if less
+PATIENCE = 60.0  # seconds; the lease if that is more
+LONGEST_PAUSE = 2.0  # seconds between two tries; an eighth of the lease if that is less
+LONGEST_IDLE = 10.0  # seconds until PostgreSQL frees what a frozen process has locked; half the lease if that is less
 LAST_PATIENCE = 5.0  # seconds, once the thread has been told to stop
 
 
@@ -51,9 +52,12 @@ class _Job:
 class DatabaseThread:
     """Runs database work for an event loop. `start` and `stop` it; both methods below may then be awaited."""
 
-    def __init__(self, *, patience: float = 30.0) -> None:
+    def __init__(self, *, lease: float = 300.0) -> None:
+        """`lease`: the seconds after which a worker that does not beat is given up."""
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._patience = patience
+        self._patience = max(PATIENCE, lease)
+        self._longest_pause = min(LONGEST_PAUSE, lease / 8)
+        self._longest_idle = min(LONGEST_IDLE, lease / 2)
         self._stopping = False
         self._prepared: Any = None  # the raw connection that has been set up
         self._thread = threading.Thread(target=self._work, name="database", daemon=True)
@@ -134,19 +138,19 @@ class DatabaseThread:
                 self._prepare()
                 return work()
             except AWAY as error:
-                patience = min(self._patience, LAST_PATIENCE) if self._stopping else self._patience
+                patience = LAST_PATIENCE if self._stopping else self._patience
                 if time.monotonic() + pause > begun + patience:
                     raise
                 log.warning("database_retry", error=str(error), pause=pause)
                 connection.close()
                 time.sleep(pause)
-                pause = min(LONGEST_PAUSE, self._patience / 8, pause * 2)
+                pause = min(self._longest_pause, pause * 2)
 
     def _prepare(self) -> None:
         """A process that freezes in a transaction must not hold its locks for longer than its lease."""
         if connection.vendor != "postgresql" or (connection.connection and connection.connection is self._prepared):
             return
-        milliseconds = int(min(LONGEST_IDLE, self._patience / 2) * 1000)
+        milliseconds = int(self._longest_idle * 1000)
         with connection.cursor() as cursor:
             cursor.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
         self._prepared = connection.connection

@@ -44,17 +44,23 @@ class Effect:
     @property
     def sentence(self) -> str:
         """What a pause does to it."""
-        later = f", {self.scheduled} more are for later" if self.scheduled else ""
-        return f"{_tasks(self.running, 'runs on to its end', 'run on to their end')}; {self.waiting} wait{later}."
-
-
-def _tasks(number: int, one: str, many: str) -> str:
-    return f"{number} task {one}" if number == 1 else f"{number} tasks {many}"
+        parts = [
+            "1 task runs on to its end" if self.running == 1 else f"{self.running:,} tasks run on to their end",
+            "1 waits" if self.waiting == 1 else f"{self.waiting:,} wait",
+        ]
+        if self.scheduled:
+            parts.append("1 is for later" if self.scheduled == 1 else f"{self.scheduled:,} are for later")
+        return "; ".join(parts) + "."
 
 
 def of(app: App, lane: str = "") -> Hold | None:
     """The hold of the App (lane "") or of just this lane."""
     return Hold.objects.filter(app=app, lane=lane).first()
+
+
+def by_lane(app: App) -> dict[str, Hold]:
+    """The holds of the App and of its lanes."""
+    return {one.lane: one for one in Hold.objects.filter(app=app)}
 
 
 def effect(app: App, lane: str = "") -> Effect:

@@ -55,7 +55,7 @@ class Shift:
     def __init__(self, slots: int, should_stop: Callable[[], bool]) -> None:
         self._slots = slots
         self._should_stop = should_stop
-        self._database = DatabaseThread(patience=settings.HECTOR_QUEUE_STALE_THRESHOLD)
+        self._database = DatabaseThread(lease=settings.HECTOR_QUEUE_STALE_THRESHOLD)
         self._jobs: dict[int, tuple[Job, asyncio.Task[None]]] = {}  # by entry id
         self._unbegun: list[Lease] = []  # claimed, and not known to have begun; the database thread's
         self._woken = asyncio.Event()

@@ -138,6 +138,7 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
 
     merged = _merged([change for change in changes if is_new(change)])
     lost = {key for key, change in merged.items() if owners.get(key) != change.run.lease.worker_id}
+    lost |= _with_a_gap(changes, written)
     _settle_entries([change for change in changes if change.settlement and not is_new(change)])
     kept = {key: change for key, change in merged.items() if key not in lost}
     ending = [change for change in kept.values() if change.settlement]
@@ -159,6 +160,12 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
             change.settlement.also()
     _reach_points(kept.values())
     return [LostLease() if _key(change) in lost and is_new(change) else None for change in changes]
+
+
+def _with_a_gap(changes: Sequence[Change], written: dict[Key, int]) -> set[Key]:
+    """The runs with a change whose predecessor is neither written nor here: its write had failed."""
+    here = {(_key(change), change.number) for change in changes}
+    return {key for key, number in here if number > written.get(key, 0) + 1 and (key, number - 1) not in here}
 
 
 def _reach_points(changes: Iterable[Change]) -> None:

@@ -30,10 +30,10 @@ from apps.agents.versions import spec_of
 from apps.queue import entries, leases, sql
 from apps.queue.entries import NewEntry
 from apps.queue.leases import Lease
-from apps.tasks import checkpoints, replay
+from apps.tasks import checkpoints, replay, unique
 from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
 from apps.tasks.events import EventType, NewEvent, append_events, record
-from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Task, TaskStatus
+from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Task, TaskStatus, UniqueScope
 from apps.tenancy.models import App
 
 
@@ -53,18 +53,24 @@ class NewTask:
     metadata: dict[str, Any] = field(default_factory=dict)
     entry_point: str | None = None
     trace_id: str = ""
+    unique_key: str | None = None  # keeps other tasks with this key out (`apps.tasks.unique`) …
+    unique_scope: UniqueScope = UniqueScope.ACTIVE  # … for so long
+    unique_period: float | None = None  # seconds, of the scope `period`
 
 
 def submit(app: App, new: NewTask, *, by: str) -> Task:
-    """Accepts a task: after the commit no crash loses it. Raises UnknownAgent or InputInvalid."""
+    """Accepts a task: after the commit no crash loses it. Raises UnknownAgent, InputInvalid or NotUnique."""
     return submit_many(app, [new], by=by)[0]
 
 
 def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
     """Accepts all of the tasks or none."""
-    with transaction.atomic():
-        tasks = [_accepted(new) for new in news]
+    tasks = [_accepted(new) for new in news]
+    with unique.guarded(tasks):
         Task.objects.bulk_create(tasks)
+        for task, new in zip(tasks, news, strict=True):
+            if new.unique_key and new.unique_period is not None:
+                unique.take_period(task, new.unique_period)
         event = NewEvent(EventType.STATE_CHANGED, {"to": TaskStatus.PENDING.value}, by)
         append_events([(task.pk, 0, event) for task in tasks])
         entries.enqueue(
@@ -98,9 +104,15 @@ def _accepted(new: NewTask) -> Task:
         deadline=new.deadline,
         next_attempt_at=new.run_at,
         trace_id=new.trace_id,
+        unique_key=new.unique_key,
+        unique_scope=_unique_scope(new) if new.unique_key else "",
         last_seq=1,
         created_at=timezone.now(),
     )
+
+
+def _unique_scope(new: NewTask) -> UniqueScope:
+    return new.unique_scope if new.unique_period is None else UniqueScope.PERIOD
 
 
 def _check_input(spec: AgentSpec, value: Any) -> None:
@@ -339,14 +351,14 @@ def retry(
 
     From a checkpoint it goes on as if nothing behind that one had happened (`apps.tasks.replay`); with another input
     too, it keeps the conversation up to there, which then begins with that input. A call that was in doubt runs again:
-    whoever retries has decided that. Raises IllegalTransition, InputInvalid or NotResumable.
+    whoever retries has decided that. Raises IllegalTransition, InputInvalid, NotResumable or NotUnique.
     """
     values: dict[str, Any] = {"vetted_checkpoint": F("last_checkpoint")}
     if new_input is not None:
         values["input"] = checked_input(task.agent_version, new_input)
     if task.deadline is not None and task.deadline <= timezone.now():
         values["deadline"] = None
-    with transaction.atomic():
+    with unique.guarded([task]):
         lock(task)
         if task.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
             raise IllegalTransition(f"only a failed or cancelled task can be retried; this one is {task.status}")

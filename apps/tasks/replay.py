@@ -51,9 +51,8 @@ class Replay:
         if self.from_checkpoint is not None:
             begins = f"It goes on after checkpoint {self.from_checkpoint}."
         runs = f" Run again: {_names(self.tool_calls)}." if self.tool_calls else ""
-        turns = (
-            f" Asked again: {self.model_turns} model turn{'s'[: self.model_turns != 1]}." if self.model_turns else ""
-        )
+        count = "one model turn" if self.model_turns == 1 else f"{self.model_turns} model turns"
+        turns = f" Asked again: {count}." if self.model_turns else ""
         aside = (
             f" Ran before, and run again if the model asks again: {_names(self.set_aside)}." if self.set_aside else ""
         )

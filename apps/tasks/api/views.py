@@ -37,13 +37,13 @@ from apps.tasks.api.serializers import (
 )
 from apps.tasks.api.stream import EventStream, EventStreamRenderer
 from apps.tasks.api.waiting import client_socket, long_answers, rests_within, wait_asked
-from apps.tasks.errors import IllegalTransition, InputInvalid, NoNewestVersion, NotResumable, UnknownAgent
+from apps.tasks.errors import IllegalTransition, InputInvalid, NoNewestVersion, NotResumable, NotUnique, UnknownAgent
 from apps.tasks.lifecycle import NewTask
 from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Task, TaskStatus
 from apps.tasks.search import TaskFilter, search
 from apps.tenancy.http.openapi import APP_PARAMETER, listed
 from apps.tenancy.http.pagination import BY_ID, BY_UUID, Order, PageQuery, page, whole_number
-from apps.tenancy.http.problems import declare
+from apps.tenancy.http.problems import declare, declare_translator
 from apps.tenancy.http.views import AppView
 from hector_site.problems import problem
 
@@ -53,6 +53,15 @@ declare(InputInvalid, 400, pointer="/input")
 declare(KeyReused, 422)
 declare(NotResumable, 400, pointer="/from_checkpoint")
 declare(NoNewestVersion, 409, pointer="/agent_version")
+
+
+def _not_unique(error: NotUnique) -> HttpResponse:
+    headers = {"Location": reverse("task", args=[error.holder])} if error.holder else {}
+    fault = {"pointer": "/unique_key", "detail": str(error)}
+    return problem(409, str(error), code=error.code, errors=[fault], headers=headers)
+
+
+declare_translator(NotUnique, _not_unique)
 
 _IN_JOURNAL_ORDER = Order("seq", whole_number, newest_first=False)
 _OLDEST_FIRST = Order("pk", BY_ID.parse, newest_first=False)
