@@ -85,7 +85,7 @@ class Group:
     sample: DeadLetter
 
 
-def grouped(which: LetterFilter) -> QuerySet[DeadLetter, Any]:
+def grouped(which: LetterFilter) -> QuerySet[Any]:
     """One row per fingerprint: `fingerprint`, `count`, and the ids of its `first` and its `last` letter."""
     rows = find(which).values("fingerprint").annotate(count=Count("pk"), first=Min("pk"), last=Max("pk"))
     return rows.values_list("fingerprint", "count", "first", "last", named=True)

@@ -13,7 +13,7 @@ from apps.accounts.permissions import OPERATIONS, Caller, Need, Role, may
 from apps.tenancy.http.views import ApiView
 from tests.api.conftest import Person
 
-PAGES = ("admin/",)  # the console has a table of its own (tests/console)
+PAGES = ("admin/", "approvals/")  # the console has a table of its own (tests/console)
 
 
 def routes(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:

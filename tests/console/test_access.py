@@ -16,9 +16,20 @@ from apps.tenancy.models import App
 from tests.support import agents
 
 OPEN = {"login"}  # what anybody may see
-CHANGING = {"new_task", "task_cancel", "task_retry", "queue_pause", "queue_resume"}
+CHANGING = {
+    "new_task",
+    "task_cancel",
+    "task_retry",
+    "queue_pause",
+    "queue_resume",
+    "agent_pause",
+    "agent_resume",
+    "app_pause",
+    "app_resume",
+}
+CHANGING |= {"letters_retry", "letters_discard", "operation_stop"}
 VALUES = {"<uuid:task_id>": str(uuid4()), "<str:name>": "nobody", "<int:number>": "1", "<path:object_id>": "1"}
-VALUES |= {"<int:content_type_id>": "1", "<id>": "1"}
+VALUES |= {"<int:content_type_id>": "1", "<id>": "1", "<uuid:operation_id>": str(uuid4())}
 
 
 def addresses() -> list[tuple[str, str]]:
