@@ -104,6 +104,10 @@ def promote_due() -> int:
     )
 
 
+def is_paused() -> bool:
+    return bool(sql.fetch("SELECT 1 FROM queue_queuecontrol WHERE paused"))
+
+
 def seconds_to_next_due() -> float | None:
     """How long until the next scheduled entry is due, by the database's clock; None if there is none."""
     rows = sql.fetch(

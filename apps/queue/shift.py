@@ -33,6 +33,7 @@ from apps.tenancy.models import App
 
 log = structlog.get_logger(__name__)
 HEARTBEAT = 5.0  # seconds, or a quarter of the stale threshold if that is less
+PAUSED_LOOK = 0.25  # seconds between looks whether a paused queue goes on
 LOOK = 0.25  # seconds between looks for due entries while there is other work
 CANCEL_MARGIN = 5.0  # seconds before the end of the grace time at which work that did not stop by itself is cancelled
 STEADY = 3  # beats in time after which a worker may judge others: as many chances to beat have they had
@@ -63,6 +64,7 @@ class Shift:
         self._look_for_cancels = False
         self._apps: dict[int, App] = {}
         self._next_beat = 0.0
+        self._paused = False
         self._next_look = 0.0  # for scheduled entries that are due, however busy the shift is
         self._beats_in_time = 0
         self.drained = False  # by an operator
@@ -121,6 +123,8 @@ class Shift:
                 self._start(Job(app, lease, payload, self._database, str(worker)))
             if started and len(self._jobs) < self._slots:
                 continue
+            if self._paused:  # whatever is submitted meanwhile: there is nothing to claim
+                await asyncio.sleep(PAUSED_LOOK)
             wait = min(POLL, self._next_beat - time.monotonic(), POLL if due_in is None else due_in)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), max(0.001, wait))
@@ -143,9 +147,11 @@ class Shift:
             started += [(app, lease, payload) for lease, payload in _begin(kind, app, list(group), str(worker))]
         self._unbegun = []
         if started:
+            self._paused = False
             reach(Point.BEGUN)
             return started, due_in
         # Nothing is about to run, so there is time to look when something will be.
+        self._paused = leases.is_paused()
         return started, self._promote_if_due() if due_in is None else due_in
 
     def _promote_if_due(self) -> float | None:

@@ -30,7 +30,7 @@ from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 
 log = structlog.get_logger(__name__)
-BATCH_SECONDS = {"sqlite": 0.01, "postgresql": 0.05}  # what a batch should take; the number of its rows follows
+BATCH_SECONDS = {"sqlite": 0.01, "postgresql": 0.02}  # what a batch should take; the number of its rows follows
 LEAST, MOST = 10, 1000  # rows of a batch, without those that go with them
 READ = 5000  # ids at a time
 REST = 2.0  # a pause is so many times as long as the batch before it
