@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 from django.test import Client
 
@@ -28,8 +26,9 @@ CHANGING = {
     "app_resume",
 }
 CHANGING |= {"letters_retry", "letters_discard", "operation_stop"}
-VALUES = {"<uuid:task_id>": str(uuid4()), "<str:name>": "nobody", "<int:number>": "1", "<path:object_id>": "1"}
-VALUES |= {"<int:content_type_id>": "1", "<id>": "1", "<uuid:operation_id>": str(uuid4())}
+UNKNOWN = "00000000-0000-7000-8000-000000000001"
+VALUES = {"<uuid:task_id>": UNKNOWN, "<str:name>": "nobody", "<int:number>": "1", "<path:object_id>": "1"}
+VALUES |= {"<int:content_type_id>": "1", "<id>": "1", "<uuid:operation_id>": UNKNOWN}
 
 
 def addresses() -> list[tuple[str, str]]:
