@@ -220,6 +220,7 @@ def test_letters_that_come_while_somebody_decides_are_left_out(
     filed: list[DeadLetter], configured: App, worker: Worker, console: Client
 ) -> None:
     page = console.get(f"{PAGE}discard/?agent=echo&entered=24h").content.decode()
+    assert "3 open letters with agent echo , filed 20" in text(page)
     letter(configured, worker, "echo")
     assert console.post(f"{PAGE}discard/", hidden(page) | {"reason": "a test"}).status_code == 302
     assert Operation.objects.get().total == 3

@@ -108,6 +108,9 @@ def _chips(which: Letters, page: str) -> list[Chip]:
     ]
     if which.entered:
         chips.append(Chip("Filed", filters.WINDOW_LABELS[which.entered], getattr(which.but(entered=""), page)))
+    if which.after:
+        since = f"{which.after:%Y-%m-%d %H:%M} UTC or later"
+        chips.append(Chip("Filed", since, getattr(which.but(after=None), page)))
     return chips
 
 
