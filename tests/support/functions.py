@@ -121,3 +121,8 @@ def character(code: int) -> str:
 
 def not_a_number() -> dict[str, float]:
     return {"value": float("nan"), "most": float("inf")}
+
+
+def nul(value: dict[str, Any]) -> str:
+    """Text with characters that not every database can store."""
+    return "a\x00b\ud800"
