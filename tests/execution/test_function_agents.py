@@ -98,7 +98,7 @@ def test_a_result_that_is_not_json_fails_the_task_at_once(app: App) -> None:
 
 
 def test_characters_that_no_database_stores_are_replaced_in_a_result(app: App) -> None:
-    task = submit(app, "nul", "also \x00 here")
+    task = submit(app, "nul")
     with working():
         ended(task)
     assert (task.status, task.output, task.attempt) == (TaskStatus.COMPLETED, "a�b�", 1)
