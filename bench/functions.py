@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from pathlib import Path
 from typing import Any
+
+from structlog.contextvars import get_contextvars
+
+RAN = "charged"  # the file in HECTOR_HOME that `charge` appends to
 
 
 def echo(value: Any) -> Any:
@@ -21,3 +27,17 @@ async def wait(value: Any) -> dict[str, int]:
     begun = time.time_ns()
     await asyncio.sleep(1.0)
     return {"begun": begun, "ended": time.time_ns()}
+
+
+async def look_up() -> str:
+    """Looks an order up; declared idempotent."""
+    await asyncio.sleep(0.05)
+    return "shipped"
+
+
+async def charge() -> str:
+    """Charges a card; must not run twice for one task."""
+    with Path(os.environ["HECTOR_HOME"], RAN).open("a") as file:
+        file.write(f"{get_contextvars()['task']}\n")
+    await asyncio.sleep(0.05)
+    return "charged"
