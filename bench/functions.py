@@ -10,6 +10,7 @@ from typing import Any
 
 from structlog.contextvars import get_contextvars
 
+STARTS = "starts"  # the file that `start_twice` appends to
 RAN = "charged"  # the file in HECTOR_HOME that `charge` appends to
 
 
@@ -29,6 +30,14 @@ async def wait(value: Any) -> dict[str, int]:
     return {"begun": begun, "ended": time.time_ns()}
 
 
+async def start_twice(value: Any) -> None:
+    """Notes when and where it begins, and ends at once the second time."""
+    with open(STARTS, "a") as file:  # noqa: ASYNC230, PTH123 - the current directory is HECTOR_HOME; a moment
+        file.write(f"{time.time_ns()} {os.getpid()}\n")
+    if len(Path(STARTS).read_text().splitlines()) % 2:  # noqa: ASYNC240
+        await asyncio.sleep(60)
+
+
 async def look_up() -> str:
     """Looks an order up; declared idempotent."""
     await asyncio.sleep(0.05)
@@ -37,7 +46,7 @@ async def look_up() -> str:
 
 async def charge() -> str:
     """Charges a card; must not run twice for one task."""
-    with Path(os.environ["HECTOR_HOME"], RAN).open("a") as file:
+    with Path(os.environ["HECTOR_HOME"], RAN).open("a") as file:  # noqa: ASYNC230 - a moment
         file.write(f"{get_contextvars()['task']}\n")
     await asyncio.sleep(0.05)
     return "charged"

@@ -110,10 +110,10 @@ class Chaos:
 
     def wake(self, *, all_of_them: bool = False) -> None:
         now = time.monotonic()
-        for due, process in [entry for entry in self.frozen if all_of_them or entry[0] <= now]:
+        for due, victim in [entry for entry in self.frozen if all_of_them or entry[0] <= now]:
             with suppress(psutil.NoSuchProcess):
-                process.resume()
-            self.frozen.remove((due, process))
+                victim.resume()
+            self.frozen.remove((due, victim))
 
 
 def main(seconds: float, seed: int, kills: int) -> None:
