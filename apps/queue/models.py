@@ -55,6 +55,7 @@ class QueueEntry(models.Model):
     epoch = models.PositiveIntegerField(default=0, db_default=0)
     leased_at = models.DateTimeField(null=True)
     cancel = models.BooleanField(default=False, db_default=False)  # the owner is asked to stop
+    crashes = models.PositiveSmallIntegerField(default=0, db_default=0)  # how many workers died while they held it
     enqueued_at = models.DateTimeField(db_default=Now())
 
     class Meta:

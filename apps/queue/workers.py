@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import psutil
@@ -23,6 +23,8 @@ from apps.queue.models import Worker
 from hector_site import __version__
 
 log = structlog.get_logger(__name__)
+
+APART = 0.5  # seconds between the starts of what has crashed together more than once
 
 
 def host_name() -> str:
@@ -60,24 +62,51 @@ def drain(worker_id: int, *, by: str, reason: str = "") -> bool:
 
 
 def sign_off(worker_id: int) -> int:
-    """Ends a worker's shift, alive or dead, and gives its leases back; how many those were."""
+    """Ends a worker's shift and gives its leases back, if there are any left; how many those were."""
+    return _end(worker_id, "stopped_at IS NULL", [], _release)
+
+
+def _end(worker_id: int, condition: str, params: Sequence[Any], release: Callable[[int], int]) -> int:
+    """Marks the worker as stopped, if the condition holds; the leases that were given back in the same transaction."""
     with transaction.atomic():
-        sql.execute(
-            f"UPDATE queue_worker SET stopped_at = {sql.now()} WHERE id = %s AND stopped_at IS NULL", [worker_id]
+        ended = sql.execute(
+            f"UPDATE queue_worker SET stopped_at = {sql.now()} WHERE id = %s AND {condition}", [worker_id, *params]
         )
-        return _release("worker_id = %s", [worker_id])
+        return release(worker_id) if ended else 0
 
 
-def _release(which: str, params: Sequence[Any]) -> int:
+def _release(worker_id: int, among: Sequence[int] | None = None, *, crashed: bool = False) -> int:
     """Makes leased entries ready for anybody; how many. (`queue_leased` serves it.)"""
+    which = "" if among is None else f" AND id IN ({sql.placeholders(len(among))})"
     released = sql.execute(
-        f"UPDATE queue_queueentry SET state = {ready_unless_held()}, worker_id = NULL, leased_at = NULL"
-        f" WHERE state = 'leased' AND {which}",
-        params,
+        f"UPDATE queue_queueentry SET state = {ready_unless_held()}, worker_id = NULL, leased_at = NULL,"
+        f" crashes = crashes + %s"
+        f" WHERE state = 'leased' AND worker_id = %s{which}",
+        [int(crashed), worker_id, *(among or ())],
     )
     if released:
         wake()
     return released
+
+
+def _release_from_dead(worker_id: int) -> int:
+    """Gives back the leases of a worker that died.
+
+    One of its entries may be why. Those that have seen a worker die before start apart from one another this time, so
+    that a task that kills its worker does not use up the attempts of those that only happen to run beside it.
+    """
+    rows = sql.fetch(
+        "SELECT id FROM queue_queueentry WHERE state = 'leased' AND worker_id = %s AND crashes > 0 ORDER BY id",
+        [worker_id],
+    )
+    apart = sql.execute_many(
+        f"UPDATE queue_queueentry SET state = 'scheduled', run_at = {sql.later()}, worker_id = NULL, leased_at = NULL,"
+        f" crashes = crashes + 1 WHERE state = 'leased' AND worker_id = %s AND id = %s",
+        [(number * APART, worker_id, entry_id) for number, (entry_id,) in enumerate(rows)],
+    )
+    if apart:
+        wake()
+    return apart + _release(worker_id, crashed=True)
 
 
 def give_back_mislaid(worker_id: int, held: Collection[int]) -> int:
@@ -89,13 +118,14 @@ def give_back_mislaid(worker_id: int, held: Collection[int]) -> int:
     mislaid = [row[0] for row in rows if row[0] not in held]
     if not mislaid:
         return 0
-    return _release(f"worker_id = %s AND id IN ({sql.placeholders(len(mislaid))})", [worker_id, *mislaid])
+    return _release(worker_id, mislaid)
 
 
 def sign_off_dead_processes() -> int:
     """Gives up the workers of this host whose process is gone; the number of leases given back."""
     here = Worker.objects.filter(host=host_name(), stopped_at=None).exclude(pid=os.getpid())
-    return sum(sign_off(worker.pk) for worker in here if not _runs(worker))
+    dead = [worker for worker in here if not _runs(worker)]
+    return sum(_end(worker.pk, "stopped_at IS NULL", [], _release_from_dead) for worker in dead)
 
 
 def sign_off_stale() -> int:
@@ -106,16 +136,9 @@ def sign_off_stale() -> int:
     """
     stale = f"stopped_at IS NULL AND heartbeat_at < {sql.later()}"
     threshold = -settings.HECTOR_QUEUE_STALE_THRESHOLD
-    released = 0
-    for (worker_id,) in sql.fetch(f"SELECT id FROM queue_worker WHERE {stale}", [threshold]):
-        with transaction.atomic():
-            # It may have beaten since; from here on it waits for this transaction, and is refused.
-            gone = sql.execute(
-                f"UPDATE queue_worker SET stopped_at = {sql.now()} WHERE id = %s AND {stale}", [worker_id, threshold]
-            )
-            if gone:
-                released += _release("worker_id = %s", [worker_id])
-    return released
+    found = sql.fetch(f"SELECT id FROM queue_worker WHERE {stale}", [threshold])
+    # One may have beaten since; the others wait for the transaction if they do now, and are refused.
+    return sum(_end(worker_id, stale, [threshold], _release_from_dead) for (worker_id,) in found)
 
 
 def forget_old(days: int = 7) -> int:
