@@ -1,5 +1,7 @@
 """`python -m bench [FIGURE …]`: measures, prints a table, and leaves every run in bench/results.
 
+`python -m bench soak`: kills random processes under load (`bench.soak`).
+
 Exit code 0 when everything could be measured, whether or not the targets are met; else 1.
 """
 
@@ -15,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from bench import soak
 from bench.installation import ROOT, Server, installation, server
 from bench.report import Measured, Report, conditions
 from bench.targets import ENGINES, FIGURES, POSTGRESQL, Figure
@@ -24,6 +27,8 @@ LOG_SHOWN = 4000  # characters of the processes' log, where a run failed
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["soak"]:
+        return soak.main(sys.argv[2:])
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that everything is stopped
     engines = ENGINES if arguments.engine == "both" else (arguments.engine,)

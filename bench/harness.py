@@ -101,7 +101,7 @@ def process(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[by
             running.wait()
 
 
-def _tied() -> dict[str, str]:
+def tied() -> dict[str, str]:
     """Ends a Hector process with this one, however that ends; it takes the installation to be migrated."""
     return {PARENT: str(os.getpid())}
 
@@ -110,7 +110,7 @@ def _tied() -> dict[str, str]:
 def workers(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A cluster whose worker processes are all on shift."""
     wanted = int(environment.get("HECTOR_QUEUE_WORKERS") or os.environ.get("HECTOR_QUEUE_WORKERS") or 4)
-    with process("worker", **_tied(), **environment) as running:
+    with process("worker", **tied(), **environment) as running:
         on_shift = Worker.objects.filter(stopped_at=None)
         until(lambda: _running(running) and on_shift.count() == wanted, "all workers are on shift", patience=30)
         yield running
@@ -120,7 +120,7 @@ def workers(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
 def web() -> Iterator[int]:
     """A web server that is ready; its port."""
     port = free_port()
-    with process("web", "--port", str(port), **_tied()) as running:
+    with process("web", "--port", str(port), **tied()) as running:
         until(lambda: _running(running) and healthy(port), "the web server is healthy", patience=30)
         yield port
 

@@ -102,6 +102,27 @@ FIGURES = (
         {POSTGRESQL: {"per_second": Target(least=300), "p99": Target(most=150)}},
     ),
     Figure(
+        "claim",
+        "one claim while 1,000 entries wait, and while 1,000,000 do",
+        "bench.figures.claim:measure",
+        {"few": "ms", "many": "ms", "ratio": ""},
+        {engine: {"ratio": Target(most=1.1)} for engine in ENGINES},
+    ),
+    Figure(
+        "recovery",
+        "kill -9 of a worker process to the second start of its task",
+        "bench.figures.recovery:measure",
+        {"p50": "s", "most": "s"},
+        {engine: {"most": Target(most=2)} for engine in ENGINES},
+    ),
+    Figure(
+        "prune",
+        "100,000 ended tasks pruned, and claims meanwhile",
+        "bench.figures.prune:measure",
+        {"seconds": "s", "p50": "ms", "p99": "ms", "most": "ms", "p99_alone": "ms"},
+        {engine: {"p99": Target(most=20)} for engine in ENGINES},
+    ),
+    Figure(
         "serve",
         "hector serve from start to healthy: nothing there yet, and again",
         "bench.figures.serve:measure",

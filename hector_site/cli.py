@@ -48,6 +48,7 @@ CONFIGURE = {
 }
 MAINTAIN = {
     "migrate": Command("brings the database up to date, every App of it", own_arguments=True),
+    "prune": Command("deletes what is no longer kept, or says what that would be", own_arguments=True),
     "version": Command("prints the version", groups=()),
 }
 COMMANDS = RUN | CONFIGURE | MAINTAIN

@@ -66,7 +66,7 @@ SHARED_APPS = [
     "apps.ops",
     "apps.execution",
 ]
-TENANT_APPS = ["apps.agents", "apps.tasks"]
+TENANT_APPS = ["apps.agents", "apps.tasks", "apps.approvals"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 MIDDLEWARE = [
@@ -125,7 +125,7 @@ USE_TZ = True
 USE_I18N = True
 
 # --- Queue and workers ----------------------------------------------------------------------------------------------
-HECTOR_QUEUE_HANDLERS = {"task": "apps.execution.run"}
+HECTOR_QUEUE_HANDLERS = {"task": "apps.execution.run", "operation": "apps.tasks.operations_run"}
 HECTOR_QUEUE_WORKERS = envint("HECTOR_QUEUE_WORKERS", 4, least=1)
 HECTOR_QUEUE_MAX_RETRIES = envint("HECTOR_QUEUE_MAX_RETRIES", 3, least=0)
 HECTOR_QUEUE_INITIAL_DELAY = envduration("HECTOR_QUEUE_INITIAL_DELAY", "1s")
@@ -133,6 +133,8 @@ HECTOR_QUEUE_MAX_DELAY = envduration("HECTOR_QUEUE_MAX_DELAY", "5m")
 HECTOR_QUEUE_STALE_THRESHOLD = envduration("HECTOR_QUEUE_STALE_THRESHOLD", "5m")
 HECTOR_SLOTS = envint("HECTOR_SLOTS", 32, least=1)
 HECTOR_GRACE = envduration("HECTOR_GRACE", "30s")
+HECTOR_CHECKPOINT_MAX = envint("HECTOR_CHECKPOINT_MAX", 8 * 1024 * 1024, least=1024)  # bytes of one, as JSON
+HECTOR_CHECKPOINT_MAX_TOTAL = envint("HECTOR_CHECKPOINT_MAX_TOTAL", 64 * 1024 * 1024, least=1024)  # of one task
 Q_CLUSTER = {
     "name": "hector",
     "broker_class": "apps.queue.cluster.HectorBroker",
@@ -149,6 +151,11 @@ Q_CLUSTER = {
     "daemonize_workers": False,  # a shift starts child processes
     "log_level": "WARNING",
 }
+
+# --- Retention: of each App that has no values of its own; 0 is without end -------------------------------------------
+HECTOR_RETENTION_TASKS = envduration("HECTOR_RETENTION_TASKS", "30d")  # after their end
+HECTOR_RETENTION_TASKS_MAX = envint("HECTOR_RETENTION_TASKS_MAX", 1_000_000, least=0)  # ended ones
+HECTOR_RETENTION_DEAD_LETTERS = envduration("HECTOR_RETENTION_DEAD_LETTERS", "30d")  # after they were resolved
 
 # --- Agents and tools -----------------------------------------------------------------------------------------------
 HECTOR_ENV_ALLOW = envlist("HECTOR_ENV_ALLOW", "OPENAI_API_KEY,ANTHROPIC_API_KEY,GEMINI_API_KEY,GOOGLE_API_KEY")
@@ -207,7 +214,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/(admin/)?",
-    "ENUM_NAME_OVERRIDES": {"CheckpointKind": "apps.tasks.models.Checkpoint.Kind"},
+    "ENUM_NAME_OVERRIDES": {
+        "CheckpointKind": "apps.tasks.models.Checkpoint.Kind",
+        "TaskStatusEnum": "apps.tasks.models.TaskStatus",
+        "ApprovalKind": "apps.approvals.models.Approval.Kind",
+        "DecisionVerb": "apps.approvals.models.Decision.Verb",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "apps.tenancy.http.openapi.add_problems",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
@@ -14,10 +15,15 @@ from rest_framework.response import Response
 
 from apps.agents.config.schema import json_schema
 from apps.agents.models import Agent
+from apps.queue import holds
+from apps.queue.api import HoldOut, PauseOut, ReasonBody, paused
+from apps.queue.models import Hold
+from apps.tenancy.connection import connection
 from apps.tenancy.http.authentication import BearerAuthentication, ConsoleSession
 from apps.tenancy.http.openapi import APP_PARAMETER, listed
 from apps.tenancy.http.pagination import Order, PageQuery, page
 from apps.tenancy.http.views import ApiView, AppView
+from apps.tenancy.models import App
 
 
 @extend_schema_serializer(component_name="Agent")
@@ -27,6 +33,7 @@ class AgentOut(serializers.Serializer[Agent]):
     type = serializers.CharField()
     tools = serializers.ListField(child=serializers.CharField(), help_text="Names of the tools that it may call.")
     version = serializers.CharField(help_text="Changes with whatever the agent is made of.")
+    paused = HoldOut(allow_null=True, help_text="By itself or with the whole App; null: it is not.")
 
     def to_representation(self, agent: Agent) -> dict[str, Any]:
         return {
@@ -35,7 +42,16 @@ class AgentOut(serializers.Serializer[Agent]):
             "type": agent.type,
             "tools": list(agent.version.spec.get("tools", {})),
             "version": agent.version.digest,
+            "paused": HoldOut(hold).data if (hold := self._hold(agent)) else None,
         }
+
+    def _hold(self, agent: Agent) -> Hold | None:
+        """Of the App or of the agent; read once for a whole list."""
+        if not hasattr(self, "_holds"):
+            app = connection.tenant
+            assert isinstance(app, App)
+            self._holds = holds.by_lane(app)
+        return self._holds.get("") or self._holds.get(agent.name)
 
 
 def _name(text: str) -> str:
@@ -65,6 +81,44 @@ class OneAgent(AppView):
         return Response(AgentOut(get_object_or_404(Agent.objects.select_related("version"), name=name)).data)
 
 
+class _AgentVerb(AppView):
+    def lane(self, name: str) -> str:
+        """Of an agent that there is, or that was paused before the configuration lost it. Raises Http404."""
+        if not Agent.objects.filter(name=name).exists() and holds.of(self.app, name) is None:
+            raise Http404
+        return name
+
+
+class PauseAgent(_AgentVerb):
+    @extend_schema(
+        operation_id="pause_agent",
+        summary="Start no task of an agent any more",
+        description="What runs goes on to its end. Tasks are still accepted; they wait.",
+        parameters=[APP_PARAMETER],
+        request=ReasonBody,
+        responses=PauseOut,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        reason = self.body(ReasonBody)["reason"]
+        lane = self.lane(name)
+        return paused(self.app, lane, holds.hold(self.app, lane, by=self.caller.actor, reason=reason))
+
+
+class ResumeAgent(_AgentVerb):
+    @extend_schema(
+        operation_id="resume_agent",
+        summary="Let an agent's tasks start again",
+        description="While the whole App is paused they go on waiting.",
+        parameters=[APP_PARAMETER],
+        request=ReasonBody,
+        responses=PauseOut,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        reason = self.body(ReasonBody)["reason"]
+        lane = self.lane(name)
+        return paused(self.app, lane, holds.lift(self.app, lane, by=self.caller.actor, reason=reason))
+
+
 @cache
 def _schema() -> dict[str, Any]:
     return json_schema()
@@ -85,5 +139,7 @@ class Schema(ApiView):
 urlpatterns = [
     path("agents", Agents.as_view(), name="agents"),
     path("agents/<slug:name>", OneAgent.as_view(), name="agent"),
+    path("agents/<slug:name>/pause", PauseAgent.as_view(), name="agent-pause"),
+    path("agents/<slug:name>/resume", ResumeAgent.as_view(), name="agent-resume"),
     path("schema", Schema.as_view(), name="schema"),
 ]

@@ -9,9 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from apps.tasks import checkpoints
+from apps.tasks.checkpoints import REFERENCE
 from apps.tasks.models import Checkpoint, Task
 
 SHOWN = 60  # model turns; a longer conversation shows the last ones
+LARGEST = 65536  # bytes of a tool's result that is shown
 
 _SPEAKERS = {
     "system-prompt": ("Instruction", "rule"),
@@ -40,15 +43,25 @@ class Conversation:
 
 
 def of(task: Task) -> Conversation:
-    turns = Checkpoint.objects.filter(task=task, kind=Checkpoint.Kind.MODEL, seq__gt=task.journal_start)
+    turns = checkpoints.of(task).filter(kind=Checkpoint.Kind.MODEL)
     found = list(turns.order_by("-seq")[: SHOWN + 1])
-    lines = [
-        line
+    parts = [
+        (f"{turn.seq}-{number}", part)
         for turn in reversed(found[:SHOWN])
-        for number, part in enumerate(_parts(turn.value))
-        if (line := _line(f"{turn.seq}-{number}", part)) is not None
+        for number, part in enumerate(_parts(turn.content))
     ]
-    return Conversation(lines, len(found) > SHOWN)
+    results = _results(task, [part[REFERENCE] for _, part in parts if REFERENCE in part])
+    lines = [_line(key, {**part, "content": results.get(part[REFERENCE])} if REFERENCE in part else part)
+             for key, part in parts]  # fmt: skip
+    return Conversation([line for line in lines if line is not None], len(found) > SHOWN)
+
+
+def _results(task: Task, keys: list[str]) -> dict[str, Any]:
+    """What the tool calls of these keys have returned."""
+    points = checkpoints.of(task).filter(kind=Checkpoint.Kind.TOOL_RESULT, key__in=keys)
+    shown = {point.key: point.content["value"] for point in points.filter(size__lte=LARGEST)}
+    large = points.filter(size__gt=LARGEST).values_list("key", "seq", "size")
+    return shown | {key: f"{size:,} bytes, which checkpoint {seq} has" for key, seq, size in large}
 
 
 def _parts(value: Any) -> list[dict[str, Any]]:

@@ -51,8 +51,8 @@ class Filter:
         return cls(
             status=tuple(status for status in TaskStatus.values if status in query.getlist("status")),
             created=created if created in WINDOWS else "",
-            finished_after=_moment(query.get("finished_after", "")),
-            finished_before=_moment(query.get("finished_before", "")),
+            finished_after=moment(query.get("finished_after", "")),
+            finished_before=moment(query.get("finished_before", "")),
             **texts,
         )
 
@@ -109,7 +109,7 @@ def count(which: Filter) -> Count:
     return capped(which.tasks())
 
 
-def _moment(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
     try:
         moment = parse_datetime(text)
     except ValueError:

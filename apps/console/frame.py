@@ -10,8 +10,10 @@ from django.conf import settings
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 
+from apps.approvals.models import Approval
 from apps.console import filters
 from apps.console.filters import Filter
+from apps.console.letters import Letters
 from apps.console.words import Count
 from apps.tasks.models import TaskStatus
 from apps.tenancy import lifecycle
@@ -87,10 +89,17 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
     """The sidebar, by what an operator asks."""
     failed = Filter(status=(TaskStatus.FAILED,))
     failures = filters.count(failed)
+    letters = Letters()
+    waiting = filters.capped(Approval.objects.filter(status=Approval.Status.OPEN))
     groups = [
         ("Activity", [
             _entry("Overview", "space_dashboard", "index"),
-            _entry("Tasks", "checklist", "tasks", badge=failures, badge_url=failed.url, badge_label="failed"),
+            _entry("Tasks", "checklist", "tasks", badge=failures, badge_url=failed.url, badge_label="failed tasks"),
+            _entry(
+                "Dead letters", "mark_email_unread", "dead_letters",
+                badge=letters.count(), badge_url=letters.url, badge_label="open dead letters",
+            ),
+            Entry("Approvals", "back_hand", reverse("inbox"), waiting, reverse("inbox"), "open approvals"),
         ]),
         ("Resources", [
             _entry("Agents", "smart_toy", "agents"),

@@ -19,7 +19,18 @@ from apps.accounts.models import User
 from apps.console import frame
 from apps.console.login import LoginForm
 from apps.console.people import PeopleAdmin
-from apps.console.views import agents, configuration, new_task, overview, platform, task, tasks
+from apps.console.views import (
+    agents,
+    configuration,
+    dead_letters,
+    holds,
+    new_task,
+    operations,
+    overview,
+    platform,
+    task,
+    tasks,
+)
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 
@@ -63,13 +74,23 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             ("tasks/<uuid:task_id>/", task.page, "task"),
             ("tasks/<uuid:task_id>/cancel/", task.cancel, "task_cancel"),
             ("tasks/<uuid:task_id>/retry/", task.retry, "task_retry"),
+            ("dead-letters/", dead_letters.index, "dead_letters"),
+            ("dead-letters/letters/", dead_letters.listed, "letters"),
+            ("dead-letters/retry/", dead_letters.retry, "letters_retry"),
+            ("dead-letters/discard/", dead_letters.discard, "letters_discard"),
+            ("dead-letters/operations/<uuid:operation_id>/", operations.page, "operation"),
+            ("dead-letters/operations/<uuid:operation_id>/stop/", operations.stop, "operation_stop"),
             ("agents/", agents.index, "agents"),
             ("agents/<str:name>/", agents.page, "agent"),
+            ("agents/<str:name>/pause/", holds.pause_agent, "agent_pause"),
+            ("agents/<str:name>/resume/", holds.resume_agent, "agent_resume"),
             ("configuration/", configuration.index, "configuration"),
             ("configuration/diff/", configuration.diff, "configuration_diff"),
             ("configuration/<int:number>/", configuration.revision, "revision"),
             ("platform/apps/", platform.apps, "platform_apps"),
             ("platform/apps/<str:name>/", platform.app, "platform_app"),
+            ("platform/apps/<str:name>/pause/", holds.pause_app, "app_pause"),
+            ("platform/apps/<str:name>/resume/", holds.resume_app, "app_resume"),
             ("platform/queue/", platform.queue, "platform_queue"),
             ("platform/queue/entries/", platform.entries, "platform_entries"),
             ("platform/queue/pause/", platform.pause, "queue_pause"),

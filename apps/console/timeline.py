@@ -145,6 +145,17 @@ def _plain(event: Event, task: Task) -> Row:
             row.icon, row.tone, row.title = "block", "cancelled", "Cancelled"
         case EventType.EXECUTION_PAUSED:
             row.icon, row.tone, row.title = "undo", "pending", "Handed back"
+            if payload.get("waits_for_person"):
+                row.icon, row.tone, row.title = "back_hand", "input_required", "Waits for a person"
+        case EventType.EXECUTION_RESUMED:
+            row.icon, row.tone, row.title = "play_arrow", "pending", "Goes on"
+            row.text = f"after a wait of {words.duration(payload.get('waited_seconds'))}"
+        case EventType.APPROVAL_REQUESTED:
+            row.icon, row.tone, row.title = "back_hand", "input_required", f"Asked about {payload.get('tool')}"
+        case EventType.APPROVAL_DECIDED:
+            decision = str(payload.get("decision", "")).replace("_", " ")
+            row.icon, row.tone, row.title = "how_to_reg", "input_required", f"Decided about {payload.get('tool')}"
+            row.text = f"{decision}: {payload['comment']}" if payload.get("comment") else decision
         case EventType.RETRY_SCHEDULED:
             row.icon, row.tone = "schedule", "pending"
             row.title = f"Attempt {payload.get('attempt')} failed"
@@ -152,6 +163,8 @@ def _plain(event: Event, task: Task) -> Row:
             row.error = _message(payload.get("error"))
         case EventType.DEAD_LETTERED:
             row.icon, row.tone, row.title = "inbox", "failed", "Filed with the dead letters"
+        case EventType.DEAD_LETTER_DISCARDED:
+            row.icon, row.tone, row.title = "delete", "cancelled", "Dead letter discarded"
         case _:
             row.detail = payload or None
     return row

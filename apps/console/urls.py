@@ -1,4 +1,4 @@
-"""The console's addresses: `/` leads to it."""
+"""The console's addresses: `/` leads to it. Approvals have short ones, for people who decide and do nothing else."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from apps.console.site import site
+from apps.console.views import approvals
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", site.urls),
+    path("approvals/", site.page(approvals.index), name="inbox"),
+    path("approvals/<uuid:approval_id>/", site.page(approvals.page), name="inbox_approval"),
 ]

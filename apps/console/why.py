@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from apps.approvals.models import Approval
 from apps.console import words
 from apps.console.templatetags.console import summary, ticks, when
 from apps.console.workforce import silence, workforce
+from apps.queue import holds
 from apps.queue.models import QueueEntry, Worker
 from apps.tasks.events import EventType
 from apps.tasks.models import Attempt, Event, Task, TaskStatus
@@ -28,7 +31,7 @@ def sentence(app: App, task: Task) -> SafeString | str:
         case TaskStatus.RUNNING:
             return _running(task)
         case TaskStatus.INPUT_REQUIRED:
-            return "Waiting for a person to decide."
+            return _asked(task)
         case TaskStatus.COMPLETED:
             return _completed(task)
         case TaskStatus.FAILED:
@@ -49,8 +52,28 @@ def _pending(app: App, task: Task) -> SafeString | str:
             )
         return format_html("Starts {}, as it was asked to.", when(entry.run_at))
     if entry.state == QueueEntry.State.PARKED:
-        return "Parked: a limit on how many may run at once is reached."
+        return _parked(app, task)
     return _waiting()
+
+
+def _parked(app: App, task: Task) -> SafeString | str:
+    held = holds.by_lane(app)
+    hold = held.get("") or held.get(task.agent)
+    if hold is None:
+        return "Parked by a pause that has ended just now: it is taken up again within a minute."
+    what = f"agent {hold.lane}" if hold.lane else f"App {app}"
+    since, why = when(hold.since), f": {hold.reason}" if hold.reason else "."
+    return format_html("Parked: the {} is paused, by {} {}{}", what, hold.actor or "the system", since, why)
+
+
+def _asked(task: Task) -> SafeString | str:
+    waiting = list(Approval.objects.filter(task=task, status=Approval.Status.OPEN).order_by("id")[:5])
+    if not waiting:
+        return "Waiting for a person to decide."
+    links = format_html_join(
+        ", ", '<a href="{}">{}</a>', ((reverse("inbox_approval", args=[one.pk]), one.tool) for one in waiting)
+    )
+    return format_html("Waiting for a person, asked {}: nobody knows whether {} ran.", when(task.waiting_since), links)
 
 
 def _waiting() -> str:

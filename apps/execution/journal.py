@@ -16,10 +16,11 @@ from typing import Any
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 from pydantic_ai.usage import RunUsage
 
+from apps.agents.errors import PermanentError
 from apps.agents.llms import chain
 from apps.queue.faults import Point, reach
 from apps.queue.handler import Job
-from apps.tasks import journal
+from apps.tasks import checkpoints, journal
 from apps.tasks.events import EventType, NewEvent
 from apps.tasks.journal import Change, NewCheckpoint, Run, Settlement
 from apps.tasks.lifecycle import Started
@@ -30,6 +31,13 @@ Kind = Checkpoint.Kind
 
 class Drained(Exception):
     """The worker is stopping and this run has reached a checkpoint: it is handed back."""
+
+
+class CheckpointTooLarge(PermanentError):
+    """What a model or a tool has answered is too large to be kept."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__("checkpoint_too_large", f"{what} is too large to be kept: it has {why}")
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,12 @@ class RunJournal:
         self.usage: dict[str, Any] = dict(started.task.usage)
         self.secrets: Collection[str] = ()  # values that no error may show
         self._job = job
+        self._changes = 0  # handed in so far
         self._pending: list[asyncio.Future[Any]] = []
         self._request: tuple[dict[str, Any], Stopwatch] | None = None  # under way
-        self._turns = [point.value for point in started.checkpoints if point.kind == Kind.MODEL]
+        self._bytes = sum(point.size for point in started.checkpoints)
+        self._offset = started.turn_offset
+        self._turns = [point.content for point in started.checkpoints if point.kind == Kind.MODEL]
         self._calls: dict[str, Recorded] = {}
         self._in_doubt: set[str] = set()
         for point in started.checkpoints:
@@ -59,14 +70,22 @@ class RunJournal:
             elif point.kind in (Kind.TOOL_RESULT, Kind.TOOL_FAILED):
                 self._in_doubt.discard(point.key)
                 if point.kind == Kind.TOOL_RESULT:
-                    self._calls[point.key] = Recorded(point.value["kind"], point.value["value"])
+                    result = point.content
+                    self._calls[point.key] = Recorded(result["kind"], result["value"])
 
     # --- What earlier attempts left ---------------------------------------------------------------------------------
-    def history(self) -> list[ModelMessage]:
-        """The conversation so far, ending with the model's last recorded answer; empty if there is none."""
-        return [
-            message for turn in self._turns for message in ModelMessagesTypeAdapter.validate_python(turn["messages"])
-        ]
+    def history(self, prompt: str) -> list[ModelMessage]:
+        """The conversation so far, ending with the model's last recorded answer; empty if there is none.
+
+        It begins with the prompt: a task that goes on from a checkpoint with another input is told that one.
+        """
+        messages = checkpoints.restore(
+            [message for turn in self._turns for message in turn["messages"]], self._results()
+        )
+        return ModelMessagesTypeAdapter.validate_python(_begun_with(prompt, messages))
+
+    def _results(self) -> dict[str, Any]:
+        return {key: call.value for key, call in self._calls.items()}
 
     def used(self) -> RunUsage:
         """What earlier attempts used up of the agent's limits."""
@@ -87,12 +106,12 @@ class RunJournal:
 
     # --- What this one adds -----------------------------------------------------------------------------------------
     def request_starts(self, model: str) -> int:
-        """Notes that a model request is about to be sent; its number within the task, counted from 0."""
+        """Notes that a model request is about to be sent; its number within the journal, counted from 0."""
         number: int = self.usage["requests"]
         self.usage["requests"] = number + 1
         self._request = {"request": number, "model": model}, Stopwatch()
         self.note(events=[NewEvent(EventType.LLM_STARTED, {"request": number, "model": model})])
-        return number
+        return number + self._offset
 
     def request_failed(self, error: str) -> None:
         """Notes that the request under way, if there is one, was not answered."""
@@ -105,26 +124,30 @@ class RunJournal:
         return {**facts, "seconds": watch.seconds()}
 
     def request_ended(self, messages: list[ModelMessage]) -> None:
-        """Records a model turn: the messages since the last one, the model's answer last."""
+        """Records a model turn: the messages since the last one, the model's answer last.
+
+        Raises CheckpointTooLarge; then the turn is not recorded, and what it has cost is.
+        """
         answer = messages[-1]
         assert answer.kind == "response"
         cost = chain.cost(answer)
         self.usage["input_tokens"] += answer.usage.input_tokens
         self.usage["output_tokens"] += answer.usage.output_tokens
         self.usage["cost_usd"] = str(Decimal(self.usage["cost_usd"]) + (cost or 0))
-        turn = {"messages": ModelMessagesTypeAdapter.dump_python(messages, mode="json")}
-        self._turns.append(turn)
+        said = ModelMessagesTypeAdapter.dump_python(messages, mode="json")
+        turn = {"messages": checkpoints.refer(said, len(self._turns), self._results())}
+        point = NewCheckpoint(Kind.MODEL, f"model:{len(self._turns) + 1}", turn)
         payload = self._timed_request()
         payload |= {"input_tokens": answer.usage.input_tokens, "output_tokens": answer.usage.output_tokens}
         if answer.model_name:
             payload["model"] = answer.model_name  # the fallback that answered, perhaps
         if cost is not None:
             payload["cost_usd"] = str(cost)
-        self.note(
-            [NewCheckpoint(Kind.MODEL, f"model:{len(self._turns)}", turn)],
-            [NewEvent(EventType.LLM_COMPLETED, payload)],
-            usage=True,
-        )
+        if why := self._too_large(point):
+            self.note(events=[NewEvent(EventType.LLM_COMPLETED, {**payload, "error": why})], usage=True)
+            raise CheckpointTooLarge("The model's answer, with what it was told since the one before,", why)
+        self._turns.append(turn)
+        self.note([point], [NewEvent(EventType.LLM_COMPLETED, payload)], usage=True)
 
     def call_starts(self, key: str, payload: dict[str, Any], *, once: bool) -> None:
         """Notes that a tool is about to run; of one that must not run twice, as a checkpoint."""
@@ -132,12 +155,23 @@ class RunJournal:
         self.note(started, [NewEvent(EventType.TOOL_CALL_STARTED, payload)])
 
     def call_ended(self, key: str, recorded: Recorded, payload: dict[str, Any]) -> None:
-        """Records how a tool call ended; it will not run again."""
+        """Records how a tool call ended; it will not run again.
+
+        Raises CheckpointTooLarge. The call has run all the same: that is recorded in place of its result, as an answer
+        for the model, so that another attempt does not repeat it.
+        """
+        if why := self._too_large(_result(key, recorded)):
+            error = CheckpointTooLarge(f"The result of the tool {payload['tool']}", why)
+            self._keep(key, Recorded("failed", error.message), {**payload, "error": error.message})
+            raise error
+        self._keep(key, recorded, payload)
+
+    def _keep(self, key: str, recorded: Recorded, payload: dict[str, Any]) -> None:
         self._calls[key] = recorded
-        self.note(
-            [NewCheckpoint(Kind.TOOL_RESULT, key, {"kind": recorded.kind, "value": recorded.value})],
-            [NewEvent(EventType.TOOL_CALL_COMPLETED, payload)],
-        )
+        self.note([_result(key, recorded)], [NewEvent(EventType.TOOL_CALL_COMPLETED, payload)])
+
+    def _too_large(self, point: NewCheckpoint) -> str:
+        return checkpoints.too_large(point.stored.size, self._bytes)
 
     def call_broke(self, key: str, payload: dict[str, Any]) -> None:
         """Records that a tool call failed the attempt; another attempt may run it again."""
@@ -150,6 +184,7 @@ class RunJournal:
         *,
         usage: bool = False,
     ) -> None:
+        self._bytes += sum(point.stored.size for point in checkpoints or [])
         snapshot = dict(self.usage) if usage else None
         self._hand_in(Change(self.run, checkpoints or [], events or [], snapshot))
 
@@ -175,7 +210,22 @@ class RunJournal:
         for written in [done for done in self._pending if done.done()]:
             written.result()  # a refused write stops the run here
             self._pending.remove(written)
+        self._changes += 1
+        change.number = self._changes
         self._pending.append(self._job.database.write(self._job.app, journal.commit, change))
+
+
+def _result(key: str, recorded: Recorded) -> NewCheckpoint:
+    return NewCheckpoint(Kind.TOOL_RESULT, key, {"kind": recorded.kind, "value": recorded.value})
+
+
+def _begun_with(prompt: str, messages: checkpoints.Messages) -> checkpoints.Messages:
+    for number, part in enumerate(messages[0]["parts"] if messages else ()):
+        if part["part_kind"] == "user-prompt" and part["content"] != prompt:
+            parts = list(messages[0]["parts"])
+            parts[number] = {**part, "content": prompt}
+            return [{**messages[0], "parts": parts}, *messages[1:]]
+    return messages
 
 
 class Stopwatch:

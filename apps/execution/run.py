@@ -1,4 +1,4 @@
-"""Drives one claimed task to its next rest: completed, failed, put off, cancelled or handed back.
+"""Drives one claimed task to its next rest: completed, failed, put off, waiting for a person, cancelled, handed back.
 
 The handler of queue entries of kind `task` (`apps.queue.handler`). A `function` agent is one call; an `llm` agent is
 driven by Pydantic AI, with every model answer and tool result in the journal, so that an attempt goes on where the
@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from pydantic_ai import Agent
+from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import UsageLimits
 from pydantic_core import to_jsonable_python
 
@@ -29,9 +30,10 @@ from apps.agents.config.spec import AgentSpec
 from apps.agents.errors import PermanentError, classify, scrub
 from apps.agents.llms.scripted import request_number
 from apps.agents.threads import in_thread
+from apps.approvals import lifecycle as approvals
 from apps.execution.journal import Drained, RunJournal
 from apps.execution.runtime import Runtime, Runtimes
-from apps.execution.toolset import Deps
+from apps.execution.toolset import Deps, deferred
 from apps.queue.errors import LostLease
 from apps.queue.faults import Point, reach
 from apps.queue.handler import Job
@@ -76,6 +78,8 @@ async def _attempt(job: Job, started: Started, journal: RunJournal) -> Settlemen
         seconds, overtime = _time_left(task, started)
         async with asyncio.timeout(seconds) as clock:
             output = await _perform(job, started, journal)
+        if isinstance(output, DeferredToolRequests):
+            return approvals.ask(job.app, journal.run, deferred(output))
         return transitions.complete(journal.run, output)
     except asyncio.CancelledError:
         if job.stop == "cancel":
@@ -122,14 +126,15 @@ async def _call_function(spec: AgentSpec, task: Task) -> Any:
     else:
         output = await in_thread(function, task.input)
     try:
-        return to_jsonable_python(output)
+        return to_jsonable_python(output, inf_nan_mode="null")
     except ValueError as error:
         raise PermanentError("output_invalid", f"the function's result is not JSON: {error}") from error
 
 
 async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJournal) -> Any:
-    history = journal.history()
-    prompt = None if history else _prompt(started.task.input)
+    asked = _prompt(started.task.input)
+    history = journal.history(asked)
+    prompt = None if history else asked
     known = len(history)
     deps = Deps(job.app.name, started.task.pk, journal)
     async with runtime.agent.iter(

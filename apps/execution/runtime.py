@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from pydantic_ai import Agent, StructuredDict
 from pydantic_ai.models import Model
+from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.toolsets import CombinedToolset
 
 from apps.agents.config.references import resolver
@@ -122,6 +123,10 @@ class Runtimes:
         task.add_done_callback(self._closing.discard)
 
 
+def _answer_type(spec: AgentSpec) -> Any:
+    return StructuredDict(spec.output_schema, name="answer") if spec.output_schema else str
+
+
 def build(app: App, spec: AgentSpec, resolve: Callable[[str], str], stamp: Any) -> Runtime:
     """An llm agent from its spec. Raises the config's errors (a missing secret, say), which are permanent."""
     secrets_used: set[str] = set()
@@ -139,7 +144,7 @@ def build(app: App, spec: AgentSpec, resolve: Callable[[str], str], stamp: Any) 
         model,
         name=spec.name,
         instructions=spec.instruction or None,
-        output_type=StructuredDict(spec.output_schema, name="answer") if spec.output_schema else str,
+        output_type=[_answer_type(spec), DeferredToolRequests],
         deps_type=Deps,
         toolsets=[tools],
         retries=2,

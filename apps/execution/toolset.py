@@ -1,8 +1,9 @@
 """Every tool call of every agent goes through the journal.
 
 A call whose result is recorded is answered from the record. Before a tool that is not declared `idempotent` starts, a
-"started" checkpoint is committed; one that is found without a result was cut short by a crash, and running it again
-is not this program's to decide: the attempt ends as `in_doubt`.
+"started" checkpoint is committed; one that is found without a result was cut short, by a crash or because its attempt
+was stopped, and running it again is not this program's to decide: the call is deferred, which ends the run once the
+other calls of the turn are done, and a person decides (`apps.approvals`).
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pydantic_ai import ModelRetry, RunContext, ToolFailed
+from pydantic_ai import CallDeferred, ModelRetry, RunContext, ToolFailed
 from pydantic_ai.messages import ModelResponse
+from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 from pydantic_core import to_jsonable_python
 
-from apps.agents.errors import HectorToolError, PermanentError, scrub
+from apps.agents.errors import HectorToolError, scrub
+from apps.approvals.lifecycle import Call
+from apps.approvals.models import Approval
 from apps.execution.journal import Recorded, RunJournal, Stopwatch
 from apps.queue.faults import Point, reach
+from apps.tasks.checkpoints import call_key
 
 
 @dataclass(frozen=True)
@@ -29,17 +34,6 @@ class Deps:
     app: str
     task: UUID
     journal: RunJournal
-
-
-class InDoubt(PermanentError):
-    """The tool was started by an attempt that died; whether it ran to its end is unknown."""
-
-    def __init__(self, tool: str) -> None:
-        super().__init__(
-            "in_doubt",
-            f"the tool {tool} was running when its worker died: it may or may not have taken effect, and it is not"
-            " declared idempotent. Look, then retry the task: that runs the tool again.",
-        )
 
 
 class JournaledToolset(WrapperToolset[Deps]):
@@ -53,7 +47,8 @@ class JournaledToolset(WrapperToolset[Deps]):
         facts: dict[str, Any] = (tool.tool_def.metadata or {}).get("hector", {})
         once = not facts.get("idempotent", False)
         if once and journal.in_doubt(key):
-            raise InDoubt(name)
+            arguments = to_jsonable_python(tool_args)
+            raise CallDeferred({"call": Call(Approval.Kind.IN_DOUBT, key, name, arguments)})
         await journal.checkpoint()
         call = {"tool": name, "call": key}
         journal.call_starts(key, {**call, "arguments": to_jsonable_python(tool_args)}, once=once)
@@ -71,6 +66,8 @@ class JournaledToolset(WrapperToolset[Deps]):
         reach(Point.TOOL_ENDED)
         ended = {**call, "seconds": watch.seconds()}
         journal.call_ended(key, recorded, ended if recorded.kind == "value" else {**ended, "error": recorded.value})
+        if once:  # what follows may take long; until this is committed, a crash leaves the call in doubt
+            await journal.sync()
         return _answer(recorded)
 
     async def _run(
@@ -87,7 +84,14 @@ class JournaledToolset(WrapperToolset[Deps]):
             if not clock.expired():
                 raise
             return Recorded("failed", f"The tool was stopped: it took longer than {limit:g} seconds.")
-        return Recorded("value", to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64"))
+        return Recorded(
+            "value", to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64", inf_nan_mode="null")
+        )
+
+
+def deferred(requests: DeferredToolRequests) -> list[Call]:
+    """The calls that a run ended without, for want of a decision."""
+    return [requests.metadata[call.tool_call_id]["call"] for call in requests.calls]
 
 
 def _answer(recorded: Recorded) -> Any:
@@ -101,4 +105,4 @@ def _answer(recorded: Recorded) -> Any:
 def _key(ctx: RunContext[Deps]) -> str:
     """Names a call within its task: which model turn asked for it, and by what id (ids repeat between turns)."""
     turn = sum(isinstance(message, ModelResponse) for message in ctx.messages)
-    return f"tool:{turn}:{ctx.tool_call_id}"[:200]
+    return call_key(turn, ctx.tool_call_id or "")

@@ -1,23 +1,27 @@
-"""`/admin/queue` and `/admin/workers`: the operator's view of the queue."""
+"""`/admin/queue`, `/admin/workers`, and pausing an App: the operator's view of the queue."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.urls import path
-from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.queue import control
-from apps.queue.models import Worker
+from apps.queue import control, holds, workers
+from apps.queue.holds import Effect
+from apps.queue.models import Hold, Worker
+from apps.tenancy import lifecycle
 from apps.tenancy.http.fields import Body, Text
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, PageQuery, page
 from apps.tenancy.http.views import ApiView
+from apps.tenancy.models import App
 
 
 @extend_schema_serializer(component_name="QueueCounts")
@@ -80,6 +84,11 @@ class ResumeQueue(ApiView):
         return _queue()
 
 
+def _workers() -> QuerySet[Worker]:
+    held = Count("queueentry", filter=Q(queueentry__state="leased"))
+    return Worker.objects.filter(stopped_at=None).annotate(running=held)
+
+
 class Workers(ApiView):
     @extend_schema(
         operation_id="list_workers",
@@ -88,10 +97,80 @@ class Workers(ApiView):
         responses=listed(WorkerOut),
     )
     def get(self, request: Request) -> Response:
-        held = Count("queueentry", filter=Q(queueentry__state="leased"))
-        workers = Worker.objects.filter(stopped_at=None).annotate(running=held)
-        shown = page(request, workers, BY_ID, self.query(PageQuery))
+        shown = page(request, _workers(), BY_ID, self.query(PageQuery))
         return shown.answer(WorkerOut)
+
+
+class DrainWorker(ApiView):
+    @extend_schema(
+        operation_id="drain_worker",
+        summary="Let a worker finish and go off shift",
+        description="It claims nothing any more; what it runs is handed back at its next checkpoint, or runs to its "
+        "end. Its place stays empty until `hector worker` is started anew on its host.",
+        parameters=[OpenApiParameter("id", int, OpenApiParameter.PATH)],
+        request=ReasonBody,
+        responses={202: WorkerOut},
+    )
+    def post(self, request: Request, id: int) -> Response:
+        reason = self.body(ReasonBody)["reason"]
+        if id >= 2**63 or not workers.drain(id, by=self.caller.actor, reason=reason):
+            raise NotFound("No worker of this id is on shift.")
+        return Response(WorkerOut(_workers().get(pk=id)).data, status=202)
+
+
+@extend_schema_serializer(component_name="Hold")
+class HoldOut(serializers.ModelSerializer[Hold]):
+    """Who has paused it, since when and why."""
+
+    by = serializers.CharField(source="actor")
+
+    class Meta:
+        model = Hold
+        fields = ["by", "since", "reason"]
+        read_only_fields = fields
+
+
+@extend_schema_serializer(component_name="PauseResult")
+class PauseOut(serializers.Serializer[Any]):
+    """What a pause, or its end, means for the tasks that there are."""
+
+    paused = HoldOut(allow_null=True, help_text="null: it is not paused itself.")
+    running = serializers.IntegerField(help_text="They run on to their end.")
+    waiting = serializers.IntegerField()
+    scheduled = serializers.IntegerField(help_text="They are for later.")
+    effect = serializers.CharField(help_text="The same in words.")
+
+
+def paused(app: App, lane: str, effect: Effect) -> Response:
+    """The answer to pausing or resuming an App, or one of its lanes."""
+    answer = {**asdict(effect), "paused": holds.of(app, lane), "effect": effect.sentence}
+    return Response(PauseOut(answer).data)
+
+
+class PauseApp(ApiView):
+    @extend_schema(
+        operation_id="pause_app",
+        summary="Start nothing of an App any more",
+        description="What runs goes on to its end. Tasks are still accepted; they wait.",
+        request=ReasonBody,
+        responses=PauseOut,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        app = lifecycle.get(name)
+        return paused(app, "", holds.hold(app, by=self.caller.actor, reason=self.body(ReasonBody)["reason"]))
+
+
+class ResumeApp(ApiView):
+    @extend_schema(
+        operation_id="resume_app",
+        summary="Let an App's tasks start again",
+        description="Those of agents that are paused by themselves go on waiting.",
+        request=ReasonBody,
+        responses=PauseOut,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        app = lifecycle.get(name)
+        return paused(app, "", holds.lift(app, by=self.caller.actor, reason=self.body(ReasonBody)["reason"]))
 
 
 urlpatterns = [
@@ -99,4 +178,7 @@ urlpatterns = [
     path("admin/queue/pause", PauseQueue.as_view(), name="admin-queue-pause"),
     path("admin/queue/resume", ResumeQueue.as_view(), name="admin-queue-resume"),
     path("admin/workers", Workers.as_view(), name="admin-workers"),
+    path("admin/workers/<int:id>/drain", DrainWorker.as_view(), name="admin-worker-drain"),
+    path("admin/apps/<slug:name>/pause", PauseApp.as_view(), name="admin-app-pause"),
+    path("admin/apps/<slug:name>/resume", ResumeApp.as_view(), name="admin-app-resume"),
 ]

@@ -6,7 +6,9 @@ the process meanwhile. The remaining process runs ordinary django-q2 messages an
 therefore never wait behind agents' work. This is the only module that knows django-q2.
 
 Whoever is on shift stands in a shared table made before the cluster forks, one place per shift: 0 is vacant, -1 is
-offered, anything else is the process on it.
+offered, -2 was drained by an operator and stays empty, anything else is the process on it. Any process may be killed
+at any time: nothing that they share is locked (`apps.queue.shared`). SIGTERM to one of the shifts' processes ends that
+shift, which drains, and it is replaced; to this one, it ends the cluster.
 """
 
 from __future__ import annotations
@@ -26,22 +28,27 @@ from typing import Any, NoReturn
 import psutil
 import structlog
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import connections
 from django_q.brokers.orm import ORM
 from django_q.cluster import Cluster as QCluster
+from django_q.cluster import Sentinel as QSentinel
 from django_q.models import Schedule
 from django_q.signing import SignedPackage
+from django_q.worker import worker
 
 from apps.queue import maintenance, shift
+from apps.queue.shared import Flag, MessageQueue, NoLock
 from hector_site.orphans import terminate_with_parent
 
 log = structlog.get_logger(__name__)
 _fork = multiprocessing.get_context("fork")
-_stop = _fork.Event()
-_places = _fork.Array(ctypes.c_long, max(1, settings.HECTOR_QUEUE_WORKERS))
+_stop = Flag()
+_places = _fork.RawArray(ctypes.c_long, max(1, settings.HECTOR_QUEUE_WORKERS))
 _offered_at: dict[int, float] = {}  # of the pusher process: when it last offered a place
-_VACANT, _OFFERED = 0, -1
+_VACANT, _OFFERED, _CLOSED = 0, -1, -2
 _OFFER_EXPIRES = 5.0  # seconds; a process that died between offer and start leaves the place offered
+_DATABASE_AWAY = 1.0  # seconds until the next look; django-q2 itself would be ten seconds without a pusher
 
 
 class HectorBroker(ORM):  # type: ignore[misc]
@@ -53,7 +60,13 @@ class HectorBroker(ORM):  # type: ignore[misc]
             return None
         if vacant := _vacant_places():
             return [(None, _message(place)) for place in vacant]
-        tasks: list[tuple[Any, str]] | None = super().dequeue()
+        try:
+            tasks: list[tuple[Any, str]] | None = super().dequeue()
+        except DatabaseError as error:
+            log.warning("broker_waits_for_database", error=str(error))
+            connections.close_all()
+            time.sleep(_DATABASE_AWAY)
+            return None
         return tasks
 
     def acknowledge(self, task_id: Any) -> Any:
@@ -66,14 +79,13 @@ def _vacant_places() -> list[int]:
     """The places to offer now; those of processes that are gone are vacant again."""
     now = time.monotonic()
     offer = []
-    with _places.get_lock():
-        for place in range(len(_places)):
-            pid = _places[place]
-            lost = pid == _OFFERED and now - _offered_at.get(place, now - _OFFER_EXPIRES) >= _OFFER_EXPIRES
-            if pid == _VACANT or lost or (pid > 0 and not _alive(pid)):
-                _places[place] = _OFFERED
-                _offered_at[place] = now
-                offer.append(place)
+    for place in range(len(_places)):
+        pid = _places[place]
+        lost = pid == _OFFERED and now - _offered_at.get(place, now - _OFFER_EXPIRES) >= _OFFER_EXPIRES
+        if pid == _VACANT or lost or (pid > 0 and not _alive(pid)):
+            _places[place] = _OFFERED
+            _offered_at[place] = now
+            offer.append(place)
     return offer
 
 
@@ -102,24 +114,51 @@ def _message(place: int) -> str:
 
 
 def take_place(place: int) -> None:
-    """What a worker process runs: a shift, until the cluster stops."""
-    with _places.get_lock():
-        if _places[place] != _OFFERED:
-            return  # offered twice, and somebody else was faster
-        _places[place] = os.getpid()
-    sentinel = os.getppid()
+    """What a worker process runs: a shift, until the cluster stops. A process whose shift ends before that ends too."""
+    me, sentinel = os.getpid(), os.getppid()
+    if _places[place] != _OFFERED:
+        return  # offered twice, and somebody else was faster
+    _places[place] = me
+    told = Flag()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    code, drained = 1, False
     try:
-        signal.signal(signal.SIGTERM, lambda *_: _stop.set())
-        shift.run(_stop.is_set)
+        # If two processes took the place at the same instant, the one that does not stand in it leaves again.
+        drained = shift.run(lambda: _stop.is_set() or told.is_set() or _places[place] != me)
+        code = 0
+    except Exception:
+        log.exception("shift_broke")  # whatever it was: a new process starts from a known state
     finally:
-        with _places.get_lock():
-            if _places[place] == os.getpid():
-                _places[place] = _VACANT
-        if os.getppid() != sentinel:
-            os._exit(0)  # nobody is left to send this process home
+        if _places[place] == me:
+            _places[place] = _CLOSED if drained else _VACANT
+        if code or not _stop.is_set() or os.getppid() != sentinel:
+            os._exit(code)
+
+
+class Sentinel(QSentinel):  # type: ignore[misc]
+    """django-q2's guard of the processes, which shares nothing with them that is locked."""
+
+    def start(self) -> None:
+        self.task_queue, self.result_queue, self.event_out = MessageQueue(), MessageQueue(), Flag()
+        main = os.getppid()
+        # A signal to the whole process group is the cluster's to answer; only without it is there nothing to guard.
+        # What is forked from here has another parent, so there the same handler ends the process, as by default.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(1) if os.getppid() != main else None)
+        super().start()
+
+    def spawn_worker(self) -> None:
+        timer = _fork.Value("f", -1, lock=NoLock())  # type: ignore[call-overload]  # any lock will do
+        self.spawn_process(worker, self.task_queue, self.result_queue, timer, self.timeout)
 
 
 class Cluster(QCluster):  # type: ignore[misc]
+    def start(self) -> int:
+        self.stop_event, self.start_event = Flag(), Flag()
+        guarding = (self.stop_event, self.start_event, self.cluster_id, self.broker, self.timeout)
+        self.sentinel = _fork.Process(target=Sentinel, args=guarding, name="sentinel")
+        self.sentinel.start()
+        return int(self.pid)
+
     def stop(self) -> bool:
         """Ends the shifts, which drain, then django-q2's processes."""
         _stop.set()

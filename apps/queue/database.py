@@ -4,8 +4,9 @@ While a transaction commits, further writes pile up; the next transaction takes 
 App. So a lone write is committed at once and a busy shift pays one commit for many, without a timer. If a group
 fails, each of its items is tried in a transaction of its own, so that one item's fault touches no other.
 
-A lost connection is opened again and the work repeated, for as long as `patience` (seconds): a write must therefore
-be safe to repeat, which fenced updates are.
+A lost connection, a full disk and the like are waited out and the work repeated, for as long as `patience` (seconds).
+Whether a commit that got no answer took place is unknown, so a write must be safe to repeat: fenced updates are, and
+what only appends has to know what it has written already (`apps.tasks.journal`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
@@ -31,6 +32,11 @@ Outcome = Any  # what an item's write returns; an exception instance is raised t
 GroupWrite = Callable[[App, Sequence[Any]], Sequence[Outcome]]
 
 MAX_GROUP = 256
+AWAY = (OperationalError, InterfaceError)  # the database cannot do it now, whatever it is
+PATIENCE = 60.0  # seconds; the lease if that is more
+LONGEST_PAUSE = 2.0  # seconds between two tries; an eighth of the lease if that is less
+LONGEST_IDLE = 10.0  # seconds until PostgreSQL frees what a frozen process has locked; half the lease if that is less
+LAST_PATIENCE = 5.0  # seconds, once the thread has been told to stop
 
 
 @dataclass
@@ -46,9 +52,14 @@ class _Job:
 class DatabaseThread:
     """Runs database work for an event loop. `start` and `stop` it; both methods below may then be awaited."""
 
-    def __init__(self, *, patience: float = 30.0) -> None:
+    def __init__(self, *, lease: float = 300.0) -> None:
+        """`lease`: the seconds after which a worker that does not beat is given up."""
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._patience = patience
+        self._patience = max(PATIENCE, lease)
+        self._longest_pause = min(LONGEST_PAUSE, lease / 8)
+        self._longest_idle = min(LONGEST_IDLE, lease / 2)
+        self._stopping = False
+        self._prepared: Any = None  # the raw connection that has been set up
         self._thread = threading.Thread(target=self._work, name="database", daemon=True)
 
     def start(self) -> None:
@@ -56,6 +67,7 @@ class DatabaseThread:
 
     def stop(self) -> None:
         """Finishes what was handed in and closes the connection."""
+        self._stopping = True
         self._jobs.put(None)
         self._thread.join()
 
@@ -108,6 +120,8 @@ class DatabaseThread:
                 app, function = first.group
                 items = [job.item for job in jobs]
                 outcomes = list(self._patiently(lambda: _in_transaction(app, function, items)))
+        except AWAY as error:  # it would be the same for each of them
+            outcomes = [error] * len(jobs)
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to whoever waits for this work
             if len(jobs) > 1:
                 for job in jobs:
@@ -117,20 +131,29 @@ class DatabaseThread:
         _deliver(jobs, outcomes)
 
     def _patiently(self, work: Callable[[], R]) -> R:
-        deadline = time.monotonic() + self._patience
+        begun = time.monotonic()
         pause = 0.05
         while True:
             try:
+                self._prepare()
                 return work()
-            except (OperationalError, InterfaceError) as error:
-                if time.monotonic() + pause > deadline:
+            except AWAY as error:
+                patience = LAST_PATIENCE if self._stopping else self._patience
+                if time.monotonic() + pause > begun + patience:
                     raise
                 log.warning("database_retry", error=str(error), pause=pause)
-                close_old_connections()
-                if connection.vendor == "postgresql":
-                    connection.close()
+                connection.close()
                 time.sleep(pause)
-                pause = min(2.0, pause * 2)
+                pause = min(self._longest_pause, pause * 2)
+
+    def _prepare(self) -> None:
+        """A process that freezes in a transaction must not hold its locks for longer than its lease."""
+        if connection.vendor != "postgresql" or (connection.connection and connection.connection is self._prepared):
+            return
+        milliseconds = int(self._longest_idle * 1000)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
+        self._prepared = connection.connection
 
 
 def _in_transaction(app: App, function: GroupWrite, items: list[Any]) -> Sequence[Outcome]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from apps.queue import sql
@@ -39,22 +40,44 @@ def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
     )
     last_tag = "COALESCE((SELECT MAX(tag) FROM queue_queueentry WHERE app_id = %s AND priority = %s), 0)"
     instant, no = ("%s::timestamptz", "FALSE") if sql.is_postgresql() else ("%s", "0")
+    state = f"CASE WHEN %s THEN 'scheduled' ELSE {ready_unless_held('%s', '%s')} END"
     statement = (
         "INSERT INTO queue_queueentry"
         " (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)"
-        f" SELECT %s, %s, %s, %s, %s, {instant}, %s, %s, {no}, {sql.now()}, {sql.greatest(next_tag, last_tag)} + %s"
+        f" SELECT %s, %s, %s, {state}, %s, {instant}, %s, %s, {no}, {sql.now()},"
+        f" {sql.greatest(next_tag, last_tag)} + %s"
     )
+
+    def row(new: NewEntry) -> tuple[Any, ...]:
+        state = (new.run_at is not None, app.pk, new.lane)
+        entry = (app.pk, new.kind, sql.uid(new.key), *state, new.priority, sql.dt(new.run_at), new.lane, new.epoch)
+        return (*entry, new.priority, app.pk, new.priority, 1 / app.weight)
+
     for new in entries:
-        state = "scheduled" if new.run_at else "ready"
-        entry = (app.pk, new.kind, sql.uid(new.key), state, new.priority, sql.dt(new.run_at), new.lane, new.epoch)
-        sql.execute(statement, (*entry, new.priority, app.pk, new.priority, 1 / app.weight))
+        sql.execute(statement, row(new))
     wake()
 
 
-def wake() -> None:
-    """Tells every worker, on commit, that there may be work. (SQLite's workers see that the file changed.)"""
+def held(app: str, lane: str) -> str:
+    """The SQL of whether a hold (`apps.queue.holds`) keeps entries of this App and lane (both SQL) from workers."""
+    return (
+        f"EXISTS (SELECT 1 FROM queue_hold WHERE queue_hold.app_id = {app}"
+        f" AND (queue_hold.lane = '' OR queue_hold.lane = {lane}))"
+    )
+
+
+def ready_unless_held(app: str = "queue_queueentry.app_id", lane: str = "queue_queueentry.lane") -> str:
+    """The SQL of the state of an entry that is due."""
+    return f"CASE WHEN {held(app, lane)} THEN 'parked' ELSE 'ready' END"
+
+
+def wake(payload: str = "") -> None:
+    """Tells every worker, on commit, that there may be work, or something else to look at ("cancel", "drain").
+
+    (SQLite's workers see that the file changed.)
+    """
     if sql.is_postgresql():
-        sql.execute(f"NOTIFY {CHANNEL}")
+        sql.execute(f"NOTIFY {CHANNEL}, '{payload}'")
 
 
 def remove(app: App, key: UUID, *, kind: str = "task") -> bool:
@@ -72,6 +95,6 @@ def request_cancel(app: App, key: UUID, *, kind: str = "task") -> bool:
         "UPDATE queue_queueentry SET cancel = %s WHERE app_id = %s AND kind = %s AND key = %s AND state = 'leased'",
         [True, app.pk, kind, sql.uid(key)],
     )
-    if asked and sql.is_postgresql():
-        sql.execute(f"NOTIFY {CHANNEL}, 'cancel'")
+    if asked:
+        wake("cancel")
     return bool(asked)

@@ -1,7 +1,8 @@
 """Named points of a task's life at which a test can stop the process. Off, a point costs one look at a variable.
 
-`HECTOR_FAULT=POINT:ACTION:DIRECTORY` arms one point. The first process that comes to it makes `DIRECTORY/reached`
-(which holds its pid), so it strikes once in an installation, and then
+`HECTOR_FAULT=POINT:ACTION:DIRECTORY` arms one point (several with commas between them; `POINT@2` means the second time
+that a process comes to it). The first process that comes to it makes `DIRECTORY/reached` (which holds its pid), so it
+strikes once in an installation, and then
 
 - `kill`, `term`, `stop`: sends itself SIGKILL, SIGTERM or SIGSTOP;
 - `wait`: stands still until `DIRECTORY/go` exists, while the test cuts a connection, restarts the database or the like.
@@ -14,11 +15,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn
 
 _armed = os.environ.get("HECTOR_FAULT", "")
+_visits: Counter[str] = Counter()
 _SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
 
 
@@ -45,23 +47,32 @@ def reach(point: Point) -> None:
 
 
 def _strike(point: Point) -> None:
-    name, action, directory = _armed.split(":", 2)
-    if name != point:
-        return
+    _visits[point] += 1
+    for fault in _armed.split(","):
+        place, action, directory = fault.split(":", 2)
+        name, _, visit = place.partition("@")
+        if name == point and _visits[point] == int(visit or 1) and _first(Path(directory)):
+            _act(action, Path(directory))
+
+
+def _first(directory: Path) -> bool:
+    """Whether this process is the first to come here; it leaves its pid, whole or not at all."""
+    mine = directory / f"pid-{os.getpid()}"
+    mine.write_text(str(os.getpid()))
     try:
-        handle = os.open(Path(directory, "reached"), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        os.link(mine, directory / "reached")
     except FileExistsError:
-        return
-    os.write(handle, str(os.getpid()).encode())
-    os.close(handle)
+        return False
+    finally:
+        mine.unlink()
+    return True
+
+
+def _act(action: str, directory: Path) -> None:
     if action == "wait":
-        while not Path(directory, "go").exists():
+        while not (directory / "go").exists():
             time.sleep(0.01)
     elif action in _SIGNALS:
         os.kill(os.getpid(), _SIGNALS[action])
     else:
-        _unknown(action)
-
-
-def _unknown(action: str) -> NoReturn:
-    raise ValueError(f"HECTOR_FAULT has the unknown action {action!r}")
+        raise ValueError(f"HECTOR_FAULT has the unknown action {action!r}")

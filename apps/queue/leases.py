@@ -12,7 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from apps.queue import sql
-from apps.queue.entries import wake
+from apps.queue.entries import held, ready_unless_held, wake
+
+PARKING_ROUNDS = 8  # of one claim: it must not keep its worker from beating while a large lane is being parked
 
 
 @dataclass(frozen=True)
@@ -30,42 +32,80 @@ class Lease:
 def claim(worker_id: int, count: int) -> list[Lease]:
     """Leases up to `count` ready entries to the worker, the fair next ones; none while the queue is paused.
 
+    None either to a worker that drains, or was given up for dead: nobody would look after its leases. What turns out
+    to be held was made ready just when its hold was set; it is parked, and the next ones are taken for it.
     The `queue_ready` index serves the choice, so its cost does not grow with what waits.
     """
+    claimed: list[Lease] = []
+    for _ in range(PARKING_ROUNDS):
+        taken = _take(worker_id, count - len(claimed))
+        claimed += [lease for lease, is_held in taken if not is_held]
+        if not _park([lease for lease, is_held in taken if is_held]):
+            break
+    return claimed
+
+
+def _park(leases: Sequence[Lease]) -> set[int]:
+    return _settle("UPDATE queue_queueentry SET state = 'parked', worker_id = NULL, leased_at = NULL", [], leases)
+
+
+def _take(worker_id: int, count: int) -> list[tuple[Lease, bool]]:
+    """Leases the next entries; each with whether it is held."""
     if count < 1:
         return []
     # A row that another claim is taking right now is skipped, not waited for. SQLite's writers take turns anyway.
     lock = "FOR UPDATE SKIP LOCKED" if sql.is_postgresql() else ""
     rows = sql.fetch(
         f"""
-        WITH next AS MATERIALIZED (
+        WITH me AS MATERIALIZED (
+            SELECT id FROM queue_worker
+            WHERE id = %s AND stopped_at IS NULL AND NOT draining {"FOR SHARE" if lock else ""}
+        ), next AS MATERIALIZED (
             SELECT id FROM queue_queueentry
-            WHERE state = 'ready' AND NOT EXISTS (SELECT 1 FROM queue_queuecontrol WHERE paused)
+            WHERE state = 'ready' AND EXISTS (SELECT 1 FROM me)
+            AND NOT EXISTS (SELECT 1 FROM queue_queuecontrol WHERE paused)
             ORDER BY priority DESC, tag, id LIMIT %s {lock}
         )
         UPDATE queue_queueentry
         SET state = 'leased', worker_id = %s, epoch = epoch + 1, leased_at = {sql.now()}, run_at = NULL
         WHERE id IN (SELECT id FROM next)
-        RETURNING id, app_id, kind, key, epoch
+        RETURNING id, app_id, kind, key, epoch, {held("queue_queueentry.app_id", "queue_queueentry.lane")}
         """,
-        [count, worker_id],
+        [worker_id, count, worker_id],
     )
-    return [Lease(row[0], row[1], row[2], sql.as_uuid(row[3]), row[4], worker_id) for row in rows]
+    return [(Lease(row[0], row[1], row[2], sql.as_uuid(row[3]), row[4], worker_id), bool(row[5])) for row in rows]
+
+
+def owned(leases: Sequence[Lease]) -> set[int]:
+    """The ids of those that their worker still owns."""
+    if not leases:
+        return set()
+    rows = sql.fetch(
+        f"SELECT id, epoch, worker_id FROM queue_queueentry WHERE state = 'leased'"
+        f" AND id IN ({sql.placeholders(len(leases))})",
+        [lease.id for lease in leases],
+    )
+    held = {(row[0], row[1], row[2]) for row in rows}
+    return {lease.id for lease in leases if (lease.id, lease.epoch, lease.worker_id) in held}
 
 
 def anything_ready() -> bool:
-    """A cheap look, without a write lock, before a claim on SQLite."""
+    """A cheap look, without a write lock."""
     return bool(sql.fetch("SELECT 1 FROM queue_queueentry WHERE state = 'ready' LIMIT 1"))
 
 
 def promote_due() -> int:
     """Makes scheduled entries ready whose time has come; how many."""
     return sql.execute(
-        f"UPDATE queue_queueentry SET state = 'ready', run_at = NULL WHERE id IN ("
+        f"UPDATE queue_queueentry SET state = {ready_unless_held()}, run_at = NULL WHERE id IN ("
         f" SELECT id FROM queue_queueentry WHERE state = 'scheduled' AND run_at <= {sql.now()}"
         f" ORDER BY run_at LIMIT 1000"
         f" {'FOR UPDATE SKIP LOCKED' if sql.is_postgresql() else ''})"
     )
+
+
+def is_paused() -> bool:
+    return bool(sql.fetch("SELECT 1 FROM queue_queuecontrol WHERE paused"))
 
 
 def seconds_to_next_due() -> float | None:
@@ -83,7 +123,9 @@ def finish(leases: Sequence[Lease]) -> set[int]:
 
 def give_back(leases: Sequence[Lease]) -> set[int]:
     """Makes the entries ready for anybody again; the ids of those that were still owned."""
-    owned = _settle("UPDATE queue_queueentry SET state = 'ready', worker_id = NULL, leased_at = NULL", [], leases)
+    owned = _settle(
+        f"UPDATE queue_queueentry SET state = {ready_unless_held()}, worker_id = NULL, leased_at = NULL", [], leases
+    )
     wake()
     return owned
 

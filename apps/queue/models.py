@@ -55,6 +55,7 @@ class QueueEntry(models.Model):
     epoch = models.PositiveIntegerField(default=0, db_default=0)
     leased_at = models.DateTimeField(null=True)
     cancel = models.BooleanField(default=False, db_default=False)  # the owner is asked to stop
+    crashes = models.PositiveSmallIntegerField(default=0, db_default=0)  # how many workers died while they held it
     enqueued_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -78,6 +79,19 @@ class QueueEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
+
+
+class Hold(models.Model):
+    """An App, or one of its lanes, whose entries are not claimed: they are `parked` until the hold is lifted."""
+
+    app = models.ForeignKey("tenancy.App", on_delete=models.CASCADE, related_name="+")
+    lane = models.CharField(max_length=64, default="", blank=True)  # "": all of the App
+    reason = models.TextField(default="", db_default="")
+    actor = models.CharField(max_length=200, default="", db_default="")
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["app", "lane"], name="hold_once")]
 
 
 class QueueControl(models.Model):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable
@@ -17,10 +18,10 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import transaction
 
-from apps.queue import leases, workers
-from apps.queue.database import DatabaseThread
+from apps.queue import leases, sql, workers
+from apps.queue.database import AWAY, DatabaseThread
 from apps.queue.errors import WorkerFenced
 from apps.queue.faults import Point, reach
 from apps.queue.handler import Job, handler
@@ -32,33 +33,46 @@ from apps.tenancy.models import App
 
 log = structlog.get_logger(__name__)
 HEARTBEAT = 5.0  # seconds, or a quarter of the stale threshold if that is less
+PAUSED_LOOK = 0.25  # seconds between looks whether a paused queue goes on
+LOOK = 0.25  # seconds between looks for due entries while there is other work
 CANCEL_MARGIN = 5.0  # seconds before the end of the grace time at which work that did not stop by itself is cancelled
+STEADY = 3  # beats in time after which a worker may judge others: as many chances to beat have they had
 BEGIN_AGAIN = 30.0  # seconds after an entry could not be begun at all
 Started = tuple[App, Lease, Any]
 
 
-def run(should_stop: Callable[[], bool], *, slots: int | None = None) -> None:
-    """Runs a shift in this process until it should stop, or until the process that started it is gone."""
+def run(should_stop: Callable[[], bool], *, slots: int | None = None) -> bool:
+    """Runs a shift in this process until it should stop, or until the process that started it is gone.
+
+    True: an operator has drained it, and nobody shall take its place.
+    """
     parent = os.getppid()
-    asyncio.run(Shift(slots or settings.HECTOR_SLOTS, lambda: should_stop() or os.getppid() != parent).work())
+    shift = Shift(slots or settings.HECTOR_SLOTS, lambda: should_stop() or os.getppid() != parent)
+    asyncio.run(shift.work())
+    return shift.drained
 
 
 class Shift:
     def __init__(self, slots: int, should_stop: Callable[[], bool]) -> None:
         self._slots = slots
         self._should_stop = should_stop
-        self._database = DatabaseThread(patience=settings.HECTOR_QUEUE_STALE_THRESHOLD)
+        self._database = DatabaseThread(lease=settings.HECTOR_QUEUE_STALE_THRESHOLD)
         self._jobs: dict[int, tuple[Job, asyncio.Task[None]]] = {}  # by entry id
+        self._unbegun: list[Lease] = []  # claimed, and not known to have begun; the database thread's
         self._woken = asyncio.Event()
         self._loose_ends: set[asyncio.Future[Any]] = set()
         self._look_for_cancels = False
         self._apps: dict[int, App] = {}
         self._next_beat = 0.0
+        self._paused = False
+        self._next_look = 0.0  # for scheduled entries that are due, however busy the shift is
+        self._beats_in_time = 0
+        self.drained = False  # by an operator
 
     async def work(self) -> None:
         self._database.start()
         try:
-            while not self._should_stop():
+            while not self._should_stop() and not self.drained:
                 await self._one_registration()
         finally:
             self._database.stop()
@@ -67,6 +81,7 @@ class Shift:
         """Works as one registered worker, until told to stop or fenced off."""
         await self._database.call(workers.sign_off_dead_processes)
         worker = await self._database.call(_register, self._slots)
+        self._unbegun = []
         structlog.contextvars.bind_contextvars(worker=str(worker))
         log.info("shift_started", slots=self._slots)
         stopper = asyncio.create_task(self._watch_for_stop())
@@ -85,6 +100,8 @@ class Shift:
     def _wake(self, payload: str) -> None:
         if payload == "cancel":
             self._look_for_cancels = True
+        elif payload == "drain":
+            self._next_beat = 0.0
         self._woken.set()
 
     async def _watch_for_stop(self) -> None:
@@ -93,40 +110,57 @@ class Shift:
         self._woken.set()
 
     async def _loop(self, worker: Worker) -> None:
-        self._next_beat = 0.0
+        self._next_beat, self._beats_in_time = 0.0, 0
         while not self._should_stop():
-            await self._beat_if_due(worker)
-            await self._cancel_if_asked(worker)
             self._woken.clear()
+            await self._beat_if_due(worker)
+            if self.drained:
+                break
+            await self._cancel_if_asked(worker)
             free = self._slots - len(self._jobs)
             started, due_in = await self._database.call(self._claim, worker, free)
             for app, lease, payload in started:
                 self._start(Job(app, lease, payload, self._database, str(worker)))
             if started and len(self._jobs) < self._slots:
                 continue
+            if self._paused:  # whatever is submitted meanwhile: there is nothing to claim
+                await asyncio.sleep(PAUSED_LOOK)
             wait = min(POLL, self._next_beat - time.monotonic(), POLL if due_in is None else due_in)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), max(0.001, wait))
 
     def _claim(self, worker: Worker, free: int) -> tuple[list[Started], float | None]:
         """(Database thread.) Claims what fits and begins it; and the seconds to the next scheduled entry."""
-        due_in = leases.seconds_to_next_due()
-        if due_in == 0.0:
-            leases.promote_due()
-            due_in = None
-        claimed = leases.claim(worker.pk, free) if free and leases.anything_ready() else []
-        if claimed:
-            reach(Point.CLAIMED)
+        due_in = self._promote_if_due() if time.monotonic() >= self._next_look else None
+        # SQLite's claim takes the one write lock: it is worth a look whether there is anything to claim.
+        if not self._unbegun and free and (sql.is_postgresql() or leases.anything_ready()):
+            self._unbegun = leases.claim(worker.pk, free)
+            if self._unbegun:
+                reach(Point.CLAIMED)
         started: list[Started] = []
-        claimed.sort(key=lambda lease: (lease.app_id, lease.kind))
+        # If the database goes away in here, all of this is repeated, with the same leases.
+        claimed = sorted(self._unbegun, key=lambda lease: (lease.app_id, lease.kind))
         for (app_id, kind), group in itertools.groupby(claimed, key=lambda lease: (lease.app_id, lease.kind)):
             if app_id not in self._apps:
                 self._apps[app_id] = App.objects.get(pk=app_id)
             app = self._apps[app_id]
             started += [(app, lease, payload) for lease, payload in _begin(kind, app, list(group), str(worker))]
+        self._unbegun = []
         if started:
+            self._paused = False
             reach(Point.BEGUN)
-        return started, due_in
+            return started, due_in
+        # Nothing is about to run, so there is time to look when something will be.
+        self._paused = leases.is_paused()
+        return started, self._promote_if_due() if due_in is None else due_in
+
+    def _promote_if_due(self) -> float | None:
+        """(Database thread.) Makes ready what is due; the seconds to what is due next, None if nothing is scheduled."""
+        self._next_look = time.monotonic() + LOOK
+        due_in = leases.seconds_to_next_due()
+        if due_in == 0.0:
+            leases.promote_due()
+        return due_in
 
     def _start(self, job: Job) -> None:
         task = asyncio.create_task(handler(job.lease.kind).run(job), name=f"{job.lease.kind} {job.lease.key}")
@@ -134,7 +168,8 @@ class Shift:
         task.add_done_callback(lambda done: self._ended(job, done))
 
     def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
-        self._jobs.pop(job.lease.id, None)
+        if job.lease.id in self._jobs and self._jobs[job.lease.id][0] is job:  # it may have been claimed again already
+            del self._jobs[job.lease.id]
         self._woken.set()
         if task.cancelled() or task.exception() is not None:
             self._handler_broke(job, None if task.cancelled() else task.exception())
@@ -148,11 +183,28 @@ class Shift:
             end.add_done_callback(self._loose_ends.discard)
 
     async def _beat_if_due(self, worker: Worker) -> None:
-        if time.monotonic() >= self._next_beat:
-            await self._database.call(workers.beat, worker.pk)
-            self._next_beat = time.monotonic() + min(HEARTBEAT, settings.HECTOR_QUEUE_STALE_THRESHOLD / 4)
-            self._look_for_cancels = True
-            self._apps.clear()  # weights and names may have changed
+        if time.monotonic() < self._next_beat:
+            return
+        steady = self._beats_in_time >= STEADY
+        self.drained = await self._database.call(self._beat, worker, set(self._jobs), steady)
+        interval = min(HEARTBEAT, settings.HECTOR_QUEUE_STALE_THRESHOLD / 4)
+        now = time.monotonic()
+        self._beats_in_time = self._beats_in_time + 1 if now < self._next_beat + interval else 0
+        self._next_beat = now + interval
+        self._look_for_cancels = True
+        self._apps.clear()  # weights and names may have changed
+
+    def _beat(self, worker: Worker, held: set[int], steady: bool) -> bool:
+        """(Database thread.) Says that this worker lives, and looks for leases that nobody works on.
+
+        Whether an operator drains the worker.
+        """
+        draining = workers.beat(worker.pk)
+        mislaid = workers.give_back_mislaid(worker.pk, held | {lease.id for lease in self._unbegun})
+        stale = workers.sign_off_stale() if steady else 0
+        if mislaid or stale:
+            log.warning("leases_released", mislaid=mislaid, stale=stale)
+        return draining
 
     async def _cancel_if_asked(self, worker: Worker) -> None:
         if not self._look_for_cancels or not self._jobs:
@@ -169,12 +221,17 @@ class Shift:
                 task.cancel(reason)
 
     async def _drain(self, worker: Worker) -> None:
-        """Asks the work to stop at a checkpoint; near the end of the grace time, cancels what is left."""
+        """Asks the work to stop at a checkpoint; near the end of the grace time, cancels what is left.
+
+        An operator's drain has no end but that of the work, until the process is told to stop as well.
+        """
         log.info("shift_draining", running=len(self._jobs))
         for job, _ in self._jobs.values():
             job.stop = job.stop or "drain"
-        deadline = time.monotonic() + max(0.0, settings.HECTOR_GRACE - CANCEL_MARGIN)
+        deadline = math.inf
         while self._jobs and time.monotonic() < deadline:
+            if deadline == math.inf and self._should_stop():
+                deadline = time.monotonic() + max(0.0, settings.HECTOR_GRACE - CANCEL_MARGIN)
             await self._beat_if_due(worker)
             await self._cancel_if_asked(worker)
             if tasks := [task for _, task in self._jobs.values()]:  # the last one may have ended just now
@@ -206,7 +263,7 @@ def _begin(kind: str, app: App, group: list[Lease], worker: str) -> list[tuple[L
     try:
         with in_app(app), transaction.atomic():
             return list(handler(kind).begin(app, group, worker))
-    except OperationalError:
+    except AWAY:
         raise
     except Exception:  # the fault of one entry must not keep the others from running
         if len(group) > 1:

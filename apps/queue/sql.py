@@ -7,6 +7,7 @@ Instants come from the database's clock (`now`), so hosts whose clocks differ ag
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,9 @@ from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
+
+_NUL = re.compile(r"((?<!\\)(?:\\\\)*)\\u0000")  # escaped as JSON does, and not a text that only looks like it
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 
 def is_postgresql() -> bool:
@@ -56,8 +60,15 @@ def as_uuid(value: Any) -> UUID:
 
 
 def js(value: Any) -> str:
-    """JSON text for a JSONField column."""
-    return json.dumps(value, cls=DjangoJSONEncoder)
+    """JSON text for a JSONField column. What PostgreSQL cannot store in one (NUL, half a surrogate pair) becomes �."""
+    text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False)
+    if "\\u0000" in text:
+        text = _NUL.sub(r"\1�", text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = _HALF.sub("�", text)
+    return text
 
 
 def execute(statement: str, params: Sequence[Any] = ()) -> int:

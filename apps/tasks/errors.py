@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 _VARIABLE = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,}|\d+", re.IGNORECASE)
 MAX_MESSAGE = 4000
@@ -52,3 +53,26 @@ class InputInvalid(TaskOperationError):
     """The input does not fit the agent's input schema."""
 
     code = "input_invalid"
+
+
+class NotUnique(TaskOperationError):
+    """Another task has this unique key; `holder` is its id, if it is still known."""
+
+    code = "not_unique"
+
+    def __init__(self, key: str, holder: UUID | None) -> None:
+        who = f"the task {holder} has it" if holder else "the task that had it has ended just now: try again"
+        super().__init__(f"the unique_key {key!r} is taken: {who}")
+        self.holder = holder
+
+
+class NotResumable(TaskOperationError):
+    """A task cannot go on from this checkpoint; the message has those that it can."""
+
+    code = "not_resumable"
+
+
+class NoNewestVersion(TaskOperationError):
+    """The task's agent is no longer in the App, so it has no newest version."""
+
+    code = "no_newest_version"

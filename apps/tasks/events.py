@@ -10,19 +10,31 @@ from uuid import UUID
 from django.db import models
 
 from apps.queue import sql
+from apps.tenancy.models import App
 
 
 class EventType(models.TextChoices):
     """Each type with its payload; a key with `?` may be missing."""
 
-    STATE_CHANGED = "state_changed"  # {from?: status, to: status, reason?}; `cancel_requested: true` while running
+    # {from?: status, to: status, reason?}; `cancel_requested: true` while running.
+    # Of a fork {to, forked_from: task}; of one, and of a retry from a checkpoint, what `Replay.as_json` says too.
+    # Of no task: {app | agent: its name, to: paused | resumed, reason?}
+    STATE_CHANGED = "state_changed"
     EXECUTION_STARTED = "execution_started"  # {attempt, worker, resumed_from?: checkpoint}
     EXECUTION_COMPLETED = "execution_completed"  # {attempt}
     EXECUTION_FAILED = "execution_failed"  # {attempt, error}
     EXECUTION_CANCELLED = "execution_cancelled"  # {attempt, reason?}
-    EXECUTION_PAUSED = "execution_paused"  # {attempt, reason}: handed back by a worker that stops
+    EXECUTION_PAUSED = "execution_paused"  # {attempt, reason, waits_for_person?: true}; else its worker stops
+    EXECUTION_RESUMED = "execution_resumed"  # {waited_seconds}: people have decided all that it waited for
+    APPROVAL_REQUESTED = "approval_requested"  # {approval, kind, tool, call}
+    APPROVAL_DECIDED = "approval_decided"  # {approval, kind, tool, call, decision, comment?}
     RETRY_SCHEDULED = "retry_scheduled"  # {attempt, error, delay_seconds}
+    FORKED = "forked"  # {task, from_checkpoint: or null, reason?}: that task was made from this one
     DEAD_LETTERED = "dead_lettered"  # {fingerprint, error}
+    DEAD_LETTER_DISCARDED = "dead_letter_discarded"  # {fingerprint, reason?}
+    OPERATION_STARTED = "operation_started"  # {operation, verb, total, filter}; of no task
+    OPERATION_STOPPED = "operation_stopped"  # {operation, reason?}; of no task
+    OPERATION_COMPLETED = "operation_completed"  # {operation, done, skipped, failed}; of no task
     LLM_STARTED = "llm_started"  # {request, model}
     LLM_COMPLETED = "llm_completed"  # {request, model, input_tokens?, output_tokens?, cost_usd?, seconds, error?}
     TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments}
@@ -60,3 +72,13 @@ def record(task_id: UUID, *events: NewEvent) -> None:
     """Writes events of one task, inside the transaction that makes them true."""
     sql.execute("UPDATE tasks_task SET last_seq = last_seq + %s WHERE id = %s", [len(events), sql.uid(task_id)])
     append_events([(task_id, back, event) for event, back in zip(events, reversed(range(len(events))), strict=True)])
+
+
+def record_hold(app: App, lane: str, what: str, by: str, reason: str) -> None:
+    """Writes that the App, or one of its agents (the lane), was paused or resumed; inside the App."""
+    payload = {**({"agent": lane} if lane else {"app": app.name}), "to": what, **({"reason": reason} if reason else {})}
+    json = "%s::jsonb" if sql.is_postgresql() else "%s"
+    sql.execute(
+        f"INSERT INTO tasks_event (type, payload, actor, at) VALUES (%s, {json}, %s, {sql.now()})",
+        [EventType.STATE_CHANGED.value, sql.js(payload), by],
+    )

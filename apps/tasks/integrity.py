@@ -1,6 +1,7 @@
 """The invariants of tasks and their queue entries, as one list of complaints.
 
 - a pending or running task has exactly one queue entry, and no other state has one;
+- a running operation has exactly one queue entry;
 - a failed task has an open or resolved dead letter, and only a failed one has an open one;
 - the events of a task are numbered 1 … `last_seq` without gaps, its checkpoints 1 … `last_checkpoint`.
 """
@@ -24,6 +25,9 @@ CHECKS = {
     "open dead letter of a task that did not fail": """
         SELECT task_id FROM tasks_deadletter letter WHERE %s > 0 AND status = 'open' AND NOT EXISTS (
             SELECT 1 FROM tasks_task WHERE id = letter.task_id AND status = 'failed')""",
+    "running operation without its queue entry": """
+        SELECT id FROM tasks_operation operation WHERE status = 'running' AND NOT EXISTS (
+            SELECT 1 FROM queue_queueentry WHERE app_id = %s AND kind = 'operation' AND key = operation.id)""",
     "gap in the events": """
         SELECT task.id FROM tasks_task task LEFT JOIN tasks_event event ON event.task_id = task.id WHERE %s > 0
         GROUP BY task.id, task.last_seq

@@ -4,20 +4,22 @@ Each is one function: a conditional update on the state that it starts from, wit
 there is one, its dead letter in the same transaction. All are called inside the task's App.
 
     pending -> running -> completed | failed | cancelled | pending (retry, hand-back)
+    running -> input_required -> pending (resume) | failed | cancelled
     pending -> cancelled            failed | cancelled -> pending (retry)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import jsonschema
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from referencing.exceptions import Unresolvable
@@ -28,9 +30,10 @@ from apps.agents.versions import spec_of
 from apps.queue import entries, leases, sql
 from apps.queue.entries import NewEntry
 from apps.queue.leases import Lease
+from apps.tasks import checkpoints, replay, unique
 from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
 from apps.tasks.events import EventType, NewEvent, append_events, record
-from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Task, TaskStatus
+from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Task, TaskStatus, UniqueScope
 from apps.tenancy.models import App
 
 
@@ -50,24 +53,30 @@ class NewTask:
     metadata: dict[str, Any] = field(default_factory=dict)
     entry_point: str | None = None
     trace_id: str = ""
+    unique_key: str | None = None  # keeps other tasks with this key out (`apps.tasks.unique`) …
+    unique_scope: UniqueScope = UniqueScope.ACTIVE  # … for so long
+    unique_period: float | None = None  # seconds, of the scope `period`
 
 
 def submit(app: App, new: NewTask, *, by: str) -> Task:
-    """Accepts a task: after the commit no crash loses it. Raises UnknownAgent or InputInvalid."""
+    """Accepts a task: after the commit no crash loses it. Raises UnknownAgent, InputInvalid or NotUnique."""
     return submit_many(app, [new], by=by)[0]
 
 
 def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
     """Accepts all of the tasks or none."""
-    with transaction.atomic():
-        tasks = [_accepted(new) for new in news]
+    tasks = [_accepted(new) for new in news]
+    with unique.guarded(tasks):
         Task.objects.bulk_create(tasks)
+        for task, new in zip(tasks, news, strict=True):
+            if new.unique_key and new.unique_period is not None:
+                unique.take_period(task, new.unique_period)
         event = NewEvent(EventType.STATE_CHANGED, {"to": TaskStatus.PENDING.value}, by)
         append_events([(task.pk, 0, event) for task in tasks])
         entries.enqueue(
             app,
             [
-                NewEntry(task.pk, priority=task.priority, run_at=new.run_at)
+                NewEntry(task.pk, priority=task.priority, run_at=new.run_at, lane=task.agent)
                 for task, new in zip(tasks, news, strict=True)
             ],
         )
@@ -79,8 +88,7 @@ def _accepted(new: NewTask) -> Task:
     if agent is None:
         raise UnknownAgent(f"there is no agent {new.agent!r} in this App")
     spec = spec_of(agent.version)
-    value = {"text": new.input} if isinstance(new.input, str) else new.input
-    _check_input(spec, value)
+    value = checked_input(agent.version, new.input)
     retries = spec.retry.max_retries if new.max_retries is None else new.max_retries
     return Task(
         agent=agent.name,
@@ -96,9 +104,15 @@ def _accepted(new: NewTask) -> Task:
         deadline=new.deadline,
         next_attempt_at=new.run_at,
         trace_id=new.trace_id,
+        unique_key=new.unique_key,
+        unique_scope=_unique_scope(new) if new.unique_key else "",
         last_seq=1,
         created_at=timezone.now(),
     )
+
+
+def _unique_scope(new: NewTask) -> UniqueScope:
+    return new.unique_scope if new.unique_period is None else UniqueScope.PERIOD
 
 
 def _check_input(spec: AgentSpec, value: Any) -> None:
@@ -119,25 +133,37 @@ class Started:
 
     task: Task
     version: AgentVersion
-    checkpoints: list[Checkpoint]
+    checkpoints: list[Checkpoint]  # that it goes on from
+    turn_offset: int = 0  # model turns that it goes on from, less those that it has had: of a fork, or after a retry
 
 
 def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, Started]]:
     """pending -> running for each lease whose task can run; the others are settled here.
 
     A task that is found running under an older epoch was left by a worker that died: that attempt is recorded as
-    crashed, and the task runs again unless its attempts are used up.
+    crashed, and the task runs again unless its attempts are used up. One that is found running under this very epoch
+    was started just now: the answer to the commit was lost.
     """
-    tasks = {task.pk: task for task in Task.objects.filter(pk__in=[lease.key for lease in claimed])}
+    # Locked, so that what a worker that was given up still writes is either seen here or refused.
+    found = Task.objects.select_for_update().filter(pk__in=[lease.key for lease in claimed]).order_by("pk")
+    tasks = {task.pk: task for task in found}
+    owned = leases.owned(claimed)
     runnable: list[tuple[Lease, Task]] = []
+    started: list[tuple[Lease, Task]] = []
     for lease in claimed:
         task = tasks.get(lease.key)
+        if lease.id not in owned:
+            continue  # this worker was given up for dead since it claimed
         if task is None or task.status not in (TaskStatus.PENDING, TaskStatus.RUNNING):
             leases.finish([lease])  # an entry whose task is over, or gone
+        elif task.status == TaskStatus.RUNNING and task.epoch == lease.epoch:
+            started.append((lease, task))
         elif _may_start(app, lease, task):
             runnable.append((lease, task))
     _start(runnable, worker)
-    return _loaded(runnable)
+    loaded = _loaded(runnable)  # after the start, for an attempt that was taken over may have written until then
+    append_events([_record_start(begun) for _, begun in loaded])
+    return loaded + _loaded(started)
 
 
 def _may_start(app: App, lease: Lease, task: Task) -> bool:
@@ -176,32 +202,44 @@ def _start(runnable: Sequence[tuple[Lease, Task]], worker: str) -> None:
         [(sql.uid(task.pk), task.epoch, task.status, task.attempt, lease.epoch, worker) for lease, task in runnable],
         f"UPDATE tasks_task SET status = 'running', attempt = number, epoch = now_epoch, worker = who,"
         f" next_attempt_at = NULL, attempt_started_at = {sql.now()}, started_at = COALESCE(started_at, {sql.now()}),"
-        f" last_seq = last_seq + 1 FROM batch"
+        f" last_seq = last_seq + 1, last_change = 0 FROM batch"
         f" WHERE tasks_task.id = batch.task AND epoch = was_epoch AND status = was AND cancel_requested_at IS NULL",
     )
     if started != len(runnable):  # somebody changed one of them just now: undo all, each is tried again by itself
         raise IllegalTransition("a task changed while it was being started")
-    append_events([(task.pk, 0, NewEvent(EventType.EXECUTION_STARTED, _start_payload(task))) for _, task in runnable])
 
 
-def _start_payload(task: Task) -> dict[str, Any]:
-    payload: dict[str, Any] = {"attempt": task.attempt, "worker": task.worker}
-    if task.last_checkpoint > task.journal_start:
-        payload["resumed_from"] = task.last_checkpoint
-    return payload
+def _record_start(started: Started) -> tuple[UUID, int, NewEvent]:
+    task, journal = started.task, started.checkpoints
+    resumed = {"resumed_from": journal[-1].seq} if journal else {}
+    payload = {"attempt": task.attempt, "worker": task.worker, **resumed}
+    return task.pk, 0, NewEvent(EventType.EXECUTION_STARTED, payload)
 
 
 def _loaded(runnable: Sequence[tuple[Lease, Task]]) -> list[tuple[Lease, Started]]:
     wanted = {task.agent_version_id for _, task in runnable}
     versions = {version.pk: version for version in AgentVersion.objects.filter(pk__in=wanted)}
     journals: dict[Any, list[Checkpoint]] = {}
-    resumed = [task.pk for _, task in runnable if task.last_checkpoint > task.journal_start]
+    offsets: dict[Any, int] = {}
+    resumed = [task.pk for _, task in runnable if task.last_checkpoint or task.status == TaskStatus.RUNNING]
     if resumed:
-        for checkpoint in Checkpoint.objects.filter(task__in=resumed, seq__gt=F("task__journal_start")).order_by("seq"):
-            journals.setdefault(checkpoint.task_id, []).append(checkpoint)
+        found = Checkpoint.objects.filter(task__in=resumed)
+        for point in checkpoints.live(found).order_by("seq"):
+            journals.setdefault(point.task_id, []).append(point)
+        offsets = _turn_offsets(found.filter(kind=Checkpoint.Kind.MODEL))
     return [
-        (lease, Started(task, versions[task.agent_version_id], journals.get(task.pk, []))) for lease, task in runnable
+        (lease, Started(task, versions[task.agent_version_id], journals.get(task.pk, []), offsets.get(task.pk, 0)))
+        for lease, task in runnable
     ]
+
+
+def _turn_offsets(turns: QuerySet[Checkpoint]) -> dict[Any, int]:
+    inherited = checkpoints.live(turns).filter(epoch=0).values_list("task").annotate(turns=Count("pk"))
+    left = checkpoints.not_live(turns).exclude(epoch=0).values_list("task").annotate(turns=Count("pk"))
+    offsets = dict(inherited)
+    for task_id, count in left:
+        offsets[task_id] = offsets.get(task_id, 0) - count
+    return offsets
 
 
 def _end(lease: Lease, task: Task, status: TaskStatus, event: NewEvent, error: TaskError | None = None) -> None:
@@ -222,66 +260,133 @@ def _end_failed(lease: Lease, task: Task, error: TaskError) -> None:
 
 def _file(task: Task, error: TaskError) -> None:
     fingerprint = error.fingerprint(task.agent)
-    DeadLetter.objects.create(task=task, fingerprint=fingerprint, error=error.as_json())
+    DeadLetter.objects.create(
+        task=task, agent=task.agent, code=error.code[:100], fingerprint=fingerprint, error=error.as_json(),
+        last_checkpoint=task.last_checkpoint,
+    )  # fmt: skip
     record(task.pk, NewEvent(EventType.DEAD_LETTERED, {"fingerprint": fingerprint, "error": error.as_json()}))
 
 
+# What else ends when a waiting task is cancelled (its open approvals): called with the task in its transaction.
+when_wait_is_cancelled: list[Callable[[Task], object]] = []
+
+
 def cancel(app: App, task: Task, *, by: str, reason: str = "") -> Task:
-    """Ends a task that waits; asks the worker of a running one to stop its work, which then says `cancelled`.
+    """Ends a task that waits, for a worker or for a person; asks the worker of a running one to stop its work, which
+    then says `cancelled`.
 
     Raises IllegalTransition if the task has ended already.
     """
     why = {"reason": reason} if reason else {}
     with transaction.atomic():
-        if _move(
-            task,
-            (TaskStatus.PENDING, TaskStatus.INPUT_REQUIRED),
-            TaskStatus.CANCELLED,
-            finished_at=Now(),
-            next_attempt_at=None,
-        ):
-            entries.remove(app, task.pk)
-            record(task.pk, NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": task.attempt, **why}, by))
-        elif _move(task, (TaskStatus.RUNNING,), TaskStatus.RUNNING, cancel_requested_at=Now()):
+        lock(task)
+        if task.status in FINAL:
+            raise IllegalTransition(f"the task has ended already: it is {task.status}")
+        if task.status == TaskStatus.RUNNING:
+            _move(task, (TaskStatus.RUNNING,), TaskStatus.RUNNING, cancel_requested_at=Now())
             entries.request_cancel(app, task.pk)
             payload = {"to": TaskStatus.RUNNING.value, "cancel_requested": True, **why}
             record(task.pk, NewEvent(EventType.STATE_CHANGED, payload, by))
         else:
-            task.refresh_from_db()
-            raise IllegalTransition(f"the task has ended already: it is {task.status}")
+            waits = _end_of_wait(task) if task.status == TaskStatus.INPUT_REQUIRED else {}
+            _move(
+                task, (TaskStatus(task.status),), TaskStatus.CANCELLED,
+                finished_at=Now(), next_attempt_at=None, **waits,
+            )  # fmt: skip
+            entries.remove(app, task.pk)
+            record(task.pk, NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": task.attempt, **why}, by))
+            for end in when_wait_is_cancelled if waits else ():
+                end(task)
     task.refresh_from_db()
     return task
 
 
-def retry(app: App, task: Task, *, by: str, new_input: Any = None, reason: str = "") -> Task:
+def resume(app: App, task: Task, *, by: str) -> None:
+    """input_required -> pending: people have decided all that the task waited for. Raises IllegalTransition."""
+    values = _end_of_wait(task)
+    if not _move(task, (TaskStatus.INPUT_REQUIRED,), TaskStatus.PENDING, **values):
+        raise IllegalTransition(f"only a task that waits for a person can be resumed; this one is {task.status}")
+    payload = {"waited_seconds": round(values["waited_seconds"] - task.waited_seconds, 3)}
+    record(task.pk, NewEvent(EventType.EXECUTION_RESUMED, payload, by))
+    _requeue(app, task)
+
+
+def fail_waiting(task: Task, error: TaskError, *, by: str) -> None:
+    """input_required -> failed, a person having decided so; filed with the dead letters. Raises IllegalTransition."""
+    values = {"error": error.as_json(), "finished_at": Now(), **_end_of_wait(task)}
+    if not _move(task, (TaskStatus.INPUT_REQUIRED,), TaskStatus.FAILED, **values):
+        raise IllegalTransition(f"only a task that waits for a person can be failed; this one is {task.status}")
+    payload = {"attempt": task.attempt, "error": error.as_json()}
+    record(task.pk, NewEvent(EventType.EXECUTION_FAILED, payload, by))
+    _file(task, error)
+
+
+def lock(task: Task) -> None:
+    """Reads the task anew; nobody moves it until the transaction ends. (SQLite's writers take turns anyway.)"""
+    task.refresh_from_db(from_queryset=Task.objects.select_for_update())
+
+
+def _end_of_wait(task: Task) -> dict[str, Any]:
+    """What the row of a (locked) waiting task gets when its wait ends: the wait itself counts to none of its limits."""
+    [(seconds,)] = sql.fetch(
+        f"SELECT {sql.seconds_since('waiting_since')} FROM tasks_task WHERE id = %s", [sql.uid(task.pk)]
+    )
+    waited = max(0.0, float(seconds or 0.0))
+    values: dict[str, Any] = {"waiting_since": None, "waited_seconds": task.waited_seconds + waited}
+    if task.deadline is not None:
+        values["deadline"] = task.deadline + timedelta(seconds=waited)
+    return values
+
+
+def _requeue(app: App, task: Task) -> None:
+    """Queues a task that had left the queue."""
+    entries.remove(app, task.pk)  # one is left over where a machine stopped between the commits of two SQLite files
+    entries.enqueue(app, [NewEntry(task.pk, priority=task.priority, lane=task.agent, epoch=task.epoch)])
+
+
+def retry(
+    app: App, task: Task, *, by: str, new_input: Any = None, from_checkpoint: int | None = None, reason: str = ""
+) -> Task:
     """Runs a failed or cancelled task again, on from its journal; with another input, from the beginning.
 
-    A call that was in doubt runs again: whoever retries has decided that. Raises IllegalTransition or InputInvalid.
+    From a checkpoint it goes on as if nothing behind that one had happened (`apps.tasks.replay`); with another input
+    too, it keeps the conversation up to there, which then begins with that input. A call that was in doubt runs again:
+    whoever retries has decided that. Raises IllegalTransition, InputInvalid, NotResumable or NotUnique.
     """
     values: dict[str, Any] = {"vetted_checkpoint": F("last_checkpoint")}
     if new_input is not None:
-        new_input = {"text": new_input} if isinstance(new_input, str) else new_input
-        _check_input(spec_of(task.agent_version), new_input)
-        values |= {"input": new_input, "journal_start": F("last_checkpoint")}
+        values["input"] = checked_input(task.agent_version, new_input)
     if task.deadline is not None and task.deadline <= timezone.now():
         values["deadline"] = None
-    with transaction.atomic():
-        changed = _move(
-            task, (TaskStatus.FAILED, TaskStatus.CANCELLED), TaskStatus.PENDING,
+    with unique.guarded([task]):
+        lock(task)
+        if task.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
+            raise IllegalTransition(f"only a failed or cancelled task can be retried; this one is {task.status}")
+        facts: dict[str, Any] = {"reason": reason} if reason else {}
+        if from_checkpoint is not None:
+            facts |= replay.plan(task, from_checkpoint).as_json()
+            replay.set_aside_behind(task, from_checkpoint)
+        elif new_input is not None:
+            values["journal_start"] = F("last_checkpoint")
+        _move(
+            task, (TaskStatus(task.status),), TaskStatus.PENDING,
             attempt=0, error=None, output=None, finished_at=None, cancel_requested_at=None, **values,
         )  # fmt: skip
-        if not changed:
-            task.refresh_from_db()
-            raise IllegalTransition(f"only a failed or cancelled task can be retried; this one is {task.status}")
         DeadLetter.objects.filter(task=task, status=DeadLetter.Status.OPEN).update(
-            status=DeadLetter.Status.RETRIED, resolved_at=Now()
+            status=DeadLetter.Status.RETRIED, resolved_at=Now(), resolved_by=by, reason=reason
         )
-        payload = {"from": task.status, "to": TaskStatus.PENDING.value, **({"reason": reason} if reason else {})}
+        payload = {"from": task.status, "to": TaskStatus.PENDING.value, **facts}
         record(task.pk, NewEvent(EventType.STATE_CHANGED, payload, by))
         task.refresh_from_db()
-        entries.remove(app, task.pk)  # what a crash between SQLite's two commits may have left
-        entries.enqueue(app, [NewEntry(task.pk, priority=task.priority, epoch=task.epoch)])
+        _requeue(app, task)
     return task
+
+
+def checked_input(version: AgentVersion, value: Any) -> Any:
+    """The input as a task has it. Raises InputInvalid."""
+    value = {"text": value} if isinstance(value, str) else value
+    _check_input(spec_of(version), value)
+    return value
 
 
 def _move(task: Task, origin: Sequence[TaskStatus], status: TaskStatus, **values: Any) -> bool:

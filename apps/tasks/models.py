@@ -5,6 +5,8 @@ State changes only through `apps.tasks.lifecycle`; the constraints here refuse r
 
 from __future__ import annotations
 
+import json
+import zlib
 from typing import Any
 
 from django.db import models
@@ -24,6 +26,14 @@ class TaskStatus(models.TextChoices):
 
 LIVE = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.INPUT_REQUIRED)
 FINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+
+
+class UniqueScope(models.TextChoices):
+    """How long a task's `unique_key` keeps other tasks with the same key out."""
+
+    PENDING = "pending"  # until it first starts
+    ACTIVE = "active"  # until it has ended
+    PERIOD = "period"  # until a time (`UniquePeriod`)
 
 
 def no_usage() -> dict[str, Any]:
@@ -63,9 +73,18 @@ class Task(models.Model):
 
     last_seq = models.PositiveIntegerField(default=0)
     last_checkpoint = models.PositiveIntegerField(default=0)
+    last_change = models.PositiveIntegerField(default=0, db_default=0)  # of the run's: the last that was written
     journal_start = models.PositiveIntegerField(default=0)  # checkpoints up to this one belong to an earlier input
     vetted_checkpoint = models.PositiveIntegerField(default=0)  # a person chose to go on from the journal up to here
+    checkpoint_bytes = models.PositiveBigIntegerField(default=0, db_default=0)  # of all checkpoints, as JSON
     trace_id = models.CharField(max_length=32, default="")
+
+    waiting_since = models.DateTimeField(null=True)  # while input_required
+    waited_seconds = models.FloatField(default=0)  # what earlier waits for people took together
+    forked_from = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="forks")
+    forked_at_checkpoint = models.PositiveIntegerField(null=True)  # of the task that it was forked from
+    unique_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: not unique work
+    unique_scope = models.CharField(max_length=8, choices=UniqueScope, default="", blank=True)
 
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
@@ -80,6 +99,14 @@ class Task(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(status=TaskStatus.FAILED) | Q(error__isnull=False), name="task_failed_has_error"
+            ),
+            models.UniqueConstraint(
+                fields=["unique_key"],
+                condition=Q(unique_scope="pending", status=TaskStatus.PENDING, started_at=None),
+                name="task_unique_pending",
+            ),
+            models.UniqueConstraint(
+                fields=["unique_key"], condition=Q(unique_scope="active", status__in=LIVE), name="task_unique_active"
             ),
         ]
         indexes = [
@@ -102,6 +129,7 @@ class Attempt(models.Model):
         CRASHED = "crashed"
         CANCELLED = "cancelled"
         RELEASED = "released"  # handed back by a worker that stopped; spends no retry
+        PAUSED = "paused"  # waits for a person; spends no retry
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
@@ -122,6 +150,7 @@ class Checkpoint(models.Model):
     """One entry of a task's journal: append-only, ordered by `seq` within the task.
 
     `key` names what is recorded: `model:3` (the third model response), `tool:3:call_abc` (a tool call made by it).
+    `epoch` 0: it was copied from the task that this one was forked from.
     """
 
     class Kind(models.TextChoices):
@@ -134,13 +163,21 @@ class Checkpoint(models.Model):
     seq = models.PositiveIntegerField()
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=200)
-    value = models.JSONField()
+    value = models.JSONField(null=True)  # or, if it is large, in `packed`
+    packed = models.BinaryField(null=True)  # zlib of the value's JSON
+    size = models.PositiveIntegerField(default=0, db_default=0)  # bytes of the value's JSON
+    set_aside = models.BooleanField(default=False, db_default=False)  # a person went on from an earlier one
     epoch = models.PositiveIntegerField()
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["task", "seq"]
         constraints = [models.UniqueConstraint(fields=["task", "seq"], name="checkpoint_seq")]
+
+    @property
+    def content(self) -> Any:
+        """The value, wherever it is kept."""
+        return self.value if self.packed is None else json.loads(zlib.decompress(self.packed))
 
 
 class Event(models.Model):
@@ -172,11 +209,16 @@ class DeadLetter(models.Model):
         DISCARDED = "discarded"
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="dead_letters")
-    fingerprint = models.CharField(max_length=64)
+    agent = models.CharField(max_length=100, db_default="")
+    code = models.CharField(max_length=100, db_default="")  # of the error
+    fingerprint = models.CharField(max_length=64)  # of agent, code and message (`TaskError.fingerprint`)
     error = models.JSONField()
     status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    last_checkpoint = models.PositiveIntegerField(default=0, db_default=0)  # of the task, when it was filed
     entered_at = models.DateTimeField(db_default=Now())
     resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.CharField(max_length=200, default="", db_default="")
+    reason = models.TextField(default="", db_default="")
 
     class Meta:
         ordering = ["-id"]
@@ -188,7 +230,75 @@ class DeadLetter(models.Model):
                 name="dead_letter_resolved",
             ),
         ]
-        indexes = [models.Index(fields=["status", "fingerprint"], name="dead_letter_group")]
+        indexes = [
+            models.Index(fields=["status", "fingerprint", "id"], name="dead_letter_group"),  # all that groups ask for
+            models.Index(fields=["status", "-id"], name="dead_letter_status"),
+        ]
+
+
+class Operation(models.Model):
+    """One verb applied to many dead letters: exactly those that stood in `items` when it was confirmed."""
+
+    class Verb(models.TextChoices):
+        RETRY = "retry"
+        DISCARD = "discard"
+
+    class Status(models.TextChoices):
+        RUNNING = "running"
+        COMPLETED = "completed"
+        STOPPED = "stopped"  # by a person or by its canary; what was done stays done
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    verb = models.CharField(max_length=10, choices=Verb)
+    filter = models.JSONField(default=dict)  # as it was asked, for people
+    options = models.JSONField(default=dict)  # {"input"?: new input, "reason"?: text, "canary"?: true}
+    status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
+    actor = models.CharField(max_length=200)
+    total = models.PositiveIntegerField()
+    stopped_by = models.CharField(max_length=200, default="", db_default="")  # "" is the system
+    stop_reason = models.TextField(default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status="running", finished_at=None)
+                | Q(status__in=["completed", "stopped"], finished_at__isnull=False),
+                name="operation_ended_is_finished",
+            ),
+        ]
+        indexes = [models.Index(fields=["id"], condition=Q(status="running"), name="operation_running")]
+
+
+class OperationItem(models.Model):
+    """One dead letter of an operation, and what became of it."""
+
+    class Outcome(models.TextChoices):
+        WAITING = "waiting"
+        DONE = "done"
+        SKIPPED = "skipped"  # somebody else had resolved it
+        FAILED = "failed"
+
+    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="items")
+    dead_letter = models.ForeignKey(DeadLetter, on_delete=models.CASCADE, related_name="+")
+    outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.WAITING)
+    detail = models.TextField(default="", db_default="")
+    at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["operation", "dead_letter"], name="operation_item_once")]
+        indexes = [models.Index(fields=["operation", "outcome", "id"], name="operation_item_outcome")]
+
+
+class UniquePeriod(models.Model):
+    """Until when a `unique_key` of scope `period` keeps other tasks out."""
+
+    key = models.CharField(max_length=255, unique=True)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField(db_index=True)
 
 
 class IdempotencyKey(models.Model):

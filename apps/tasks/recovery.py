@@ -13,7 +13,8 @@ from django.db import transaction
 
 from apps.queue import entries, sql
 from apps.queue.entries import NewEntry
-from apps.tasks.models import Task
+from apps.tasks import operations
+from apps.tasks.models import Operation, Task
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 
@@ -23,7 +24,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Repairs:
-    enqueued: int = 0  # tasks that had no entry
+    enqueued: int = 0  # tasks and operations that had no entry
     removed: int = 0  # entries that had no task to run
 
     def __add__(self, other: Repairs) -> Repairs:
@@ -39,7 +40,7 @@ def sweep() -> int:
 def repair(app: App) -> Repairs:
     """Makes one App's queue entries agree with its tasks."""
     with in_app(app), transaction.atomic():
-        repairs = Repairs(_enqueue_missing(app), _remove_orphans(app))
+        repairs = Repairs(_enqueue_missing(app) + _enqueue_operations(app), _remove_orphans(app))
     if repairs != Repairs():
         log.warning("queue_repaired", app=app.name, enqueued=repairs.enqueued, removed=repairs.removed)
     return repairs
@@ -54,8 +55,21 @@ def _enqueue_missing(app: App) -> int:
     tasks = Task.objects.filter(pk__in=[sql.as_uuid(row[0]) for row in rows])
     entries.enqueue(
         app,
-        [NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, epoch=task.epoch) for task in tasks],
+        [
+            NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, lane=task.agent, epoch=task.epoch)
+            for task in tasks
+        ],
     )
+    return len(rows)
+
+
+def _enqueue_operations(app: App) -> int:
+    rows = sql.fetch(
+        "SELECT id FROM tasks_operation operation WHERE status = 'running' AND NOT EXISTS ("
+        " SELECT 1 FROM queue_queueentry WHERE app_id = %s AND kind = 'operation' AND key = operation.id)",
+        [app.pk],
+    )
+    operations.enqueue(app, [Operation(pk=sql.as_uuid(row[0])) for row in rows])
     return len(rows)
 
 

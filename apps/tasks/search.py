@@ -31,6 +31,7 @@ class TaskFilter:
     session: str | None = None
     tag: str | None = None
     entry_point: str | None = None
+    forked_from: UUID | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     finished_after: datetime | None = None
@@ -66,6 +67,8 @@ def search(wanted: TaskFilter) -> QuerySet[Task]:
         tasks = tasks.filter(session=wanted.session)
     if wanted.entry_point:
         tasks = tasks.filter(entry_point=wanted.entry_point)
+    if wanted.forked_from:
+        tasks = tasks.filter(forked_from=wanted.forked_from)
     if wanted.created_after:
         tasks = tasks.filter(created_at__gt=wanted.created_after)
     if wanted.created_before:

@@ -31,6 +31,7 @@ class App(models.Model):
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
     weight = models.PositiveIntegerField(default=1, db_default=1)
     max_concurrent = models.PositiveIntegerField(null=True, blank=True)
+    retention = models.JSONField(default=dict, db_default={}, editable=False)  # what differs from the installation's
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     migrations = models.CharField(max_length=64, default="", editable=False)  # digest of those its schema has
 

@@ -24,13 +24,13 @@ def alone(quick: bool) -> dict[str, float]:
 
 def with_scheduled(quick: bool) -> dict[str, float]:
     app = migrated()
-    _fill(app, WAITING // (10 if quick else 1), "scheduled", 0, sql.later("(30 * 86400 + waiting.n)"))
+    fill(app, WAITING // (10 if quick else 1), "scheduled", 0, sql.later("(30 * 86400 + waiting.n)"))
     return _measure(app, quick)
 
 
 def with_ready(quick: bool) -> dict[str, float]:
     app = migrated()
-    _fill(app, WAITING // (10 if quick else 1), "ready", -1, "NULL")
+    fill(app, WAITING // (10 if quick else 1), "ready", -1, "NULL")
     return _measure(app, quick)
 
 
@@ -55,7 +55,7 @@ def _drained() -> bool:
     return not sql.fetch(f"SELECT {' OR '.join(looks)}")[0][0]
 
 
-def _fill(app: App, count: int, state: str, priority: int, run_at: str) -> None:
+def fill(app: App, count: int, state: str, priority: int, run_at: str) -> None:
     """Writes waiting entries as `entries.enqueue` does, but at once; their keys rise, as those of tasks do."""
     if connection.vendor == "postgresql":
         numbers, key = "SELECT generate_series(1, %s)", "uuidv7()"

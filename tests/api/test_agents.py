@@ -18,7 +18,7 @@ def test_agents_are_listed_by_name(viewer: Person) -> None:
 def test_an_agent_says_what_it_is_and_what_it_can_do(viewer: Person) -> None:
     clerk = viewer.get("/agents/clerk").json()
     assert clerk.pop("version").startswith("sha256:")
-    assert clerk == {"name": "clerk", "description": "", "type": "llm", "tools": ["look_up"]}
+    assert clerk == {"name": "clerk", "description": "", "type": "llm", "tools": ["look_up"], "paused": None}
     assert viewer.get("/agents/echo").json()["description"] == "Says it again"
 
 

@@ -37,6 +37,7 @@ def test_an_app_is_created_with_its_agents_and_a_token_that_works(platform: Pers
         "max_concurrent": 9,
         "config": DOCUMENT,
         "revision": 1,
+        "retention": {"tasks": "30d", "tasks_max": 1_000_000, "dead_letters": "30d", "own": []},
     }
     task = Person(body["access_token"]).submits()
     assert Person(body["access_token"]).get(f"/tasks/{task['id']}").status_code == 200
@@ -162,3 +163,27 @@ def test_a_secret_is_text(platform: Person, body: Any) -> None:
 @pytest.mark.parametrize("key", ["1KEY", "A-B", "K" * 101])
 def test_a_secret_has_a_name_that_documents_can_write(platform: Person, key: str) -> None:
     assert platform.put(f"/admin/apps/acme/secrets/{key}", {"value": "v"}).status_code == 400
+
+
+def test_an_app_keeps_what_it_says_and_for_the_rest_what_the_installation_does(platform: Person, settings: Any) -> None:
+    answer = platform.patch("/admin/apps/acme", {"retention": {"tasks": "7d", "tasks_max": 10}})
+    assert answer.status_code == 200
+    settings.HECTOR_RETENTION_DEAD_LETTERS = 3600.0
+    wanted = {"tasks": "7d", "tasks_max": 10, "dead_letters": "1h", "own": ["tasks", "tasks_max"]}
+    assert platform.get("/admin/apps/acme").json()["retention"] == wanted
+    assert platform.get("/admin/apps/globex").json()["retention"]["own"] == []
+    answer = platform.patch("/admin/apps/acme", {"retention": {"tasks": None, "dead_letters": 0}})
+    wanted = {"tasks": "30d", "tasks_max": 10, "dead_letters": "0s", "own": ["dead_letters", "tasks_max"]}
+    assert answer.json()["retention"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("tasks", "soon"), ("tasks", -1), ("tasks", True), ("tasks", "9999d"), ("tasks_max", "7"), ("tasks_max", -1),
+     ("dead_letters", []), ("events", "1d")],
+)  # fmt: skip
+def test_a_retention_that_cannot_be_is_refused(platform: Person, field: str, value: Any) -> None:
+    answer = platform.patch("/admin/apps/acme", {"retention": {field: value}})
+    assert (answer.status_code, pointers(answer)) == (400, [f"/retention/{field}"])
+    assert platform.patch("/admin/apps/acme", {"retention": None}).status_code == 400
+    assert platform.get("/admin/apps/acme").json()["retention"]["own"] == []

@@ -16,7 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+from apps.queue import workers
+from apps.tenancy.context import in_app
 from tests.api.conftest import Person
+from tests.support import letters
 from tests.support.installation import ROOT
 
 DESCRIPTION = schemathesis.openapi.from_dict(json.loads((ROOT / "docs/openapi.json").read_text()))
@@ -90,12 +93,22 @@ def _attack(person: Person, operation: Any, mode: GenerationMode, real: dict[str
     attempt()
 
 
+def a_letter() -> int:
+    with in_app("acme") as app:
+        worker = workers.register(slots=1)
+        filed = letters.letter(app, worker, "echo")
+        workers.sign_off(worker.pk)
+    return filed.pk
+
+
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_no_generated_request_is_a_fault_of_ours(platform: Person, mode: GenerationMode) -> None:
+    letter = str(a_letter())
     task = platform.submits()["id"]
-    real = {"id": task, "name": "acme", "number": "1", "key": "KEY"}
+    real = {"id": task, "name": "acme", "number": "1", "key": "KEY", "seq": "1"}
     for name, operation in sorted(OPERATIONS.items()):
-        _attack(platform, operation, mode, real | ({"name": "echo"} if name == "get_agent" else {}))
+        its_own = {"name": "echo"} if name == "get_agent" else {"id": letter} if name.endswith("_dead_letter") else {}
+        _attack(platform, operation, mode, real | its_own)
     assert platform.get(f"/tasks/{task}").status_code == 200
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from apps.queue.models import QueueEntry
-from apps.tasks.api import idempotency
+from apps.tasks import retention
 from apps.tasks.models import IdempotencyKey, Task
 from apps.tenancy.context import in_app
 from tests.api.conftest import Person
@@ -57,9 +57,9 @@ def test_a_key_is_free_again_after_its_time(operator: Person, settings: Any) -> 
 
 def test_old_keys_are_forgotten_and_young_ones_kept(operator: Person, settings: Any) -> None:
     operator.post("/tasks", BODY, Idempotency_Key="k")
-    assert idempotency.forget_old() == 0
+    assert retention.prune_all() == 0
     settings.HECTOR_IDEMPOTENCY_PERIOD = timedelta(0)
-    assert idempotency.forget_old() == 1
+    assert retention.prune_all() == 1
     assert count() == 1
 
 

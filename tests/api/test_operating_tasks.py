@@ -99,15 +99,6 @@ def test_only_what_has_failed_or_was_cancelled_runs_again(operator: Person) -> N
     assert operator.post(f"/tasks/{finished(operator)['id']}/retry").status_code == 409
 
 
-def test_going_on_from_a_checkpoint_of_choice_is_refused_as_not_available(operator: Person) -> None:
-    task = operator.submits()
-    failed(task)
-    answer = operator.post(f"/tasks/{task['id']}/retry", {"from_checkpoint": 1})
-    assert (answer.status_code, pointers(answer)) == (400, ["/from_checkpoint"])
-    assert "Not available" in answer.json()["detail"]
-    assert operator.get(f"/tasks/{task['id']}").json()["status"] == "failed"
-
-
 def test_tracebacks_are_for_the_operator_of_the_installation_only(platform: Person, admin: Person) -> None:
     task = platform.submits()
     failed(task)

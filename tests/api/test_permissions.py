@@ -13,7 +13,7 @@ from apps.accounts.permissions import OPERATIONS, Caller, Need, Role, may
 from apps.tenancy.http.views import ApiView
 from tests.api.conftest import Person
 
-PAGES = ("admin/",)  # the console has a table of its own (tests/console)
+PAGES = ("admin/", "approvals/")  # the console has a table of its own (tests/console)
 
 
 def routes(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -61,7 +61,8 @@ def test_each_role_may_do_just_its_share(role: Role, needs: set[Need]) -> None:
 
 def addresses() -> list[tuple[str, str, Need]]:
     """Every operation, at an address where there is nothing."""
-    values = {"<uuid:id>": str(uuid4()), "<slug:name>": "no-such", "<slug:key>": "NO_SUCH", "<int:number>": "1"}
+    names = {"<slug:name>": "no-such", "<slug:key>": "NO_SUCH"}
+    values = {"<uuid:id>": str(uuid4()), "<int:number>": "1", "<int:seq>": "1", "<int:id>": "1"} | names
     found = []
     for path, entry in routes():
         for marker, value in values.items():

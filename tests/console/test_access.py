@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 from django.test import Client
 
@@ -16,9 +14,21 @@ from apps.tenancy.models import App
 from tests.support import agents
 
 OPEN = {"login"}  # what anybody may see
-CHANGING = {"new_task", "task_cancel", "task_retry", "queue_pause", "queue_resume"}
-VALUES = {"<uuid:task_id>": str(uuid4()), "<str:name>": "nobody", "<int:number>": "1", "<path:object_id>": "1"}
-VALUES |= {"<int:content_type_id>": "1", "<id>": "1"}
+CHANGING = {
+    "new_task",
+    "task_cancel",
+    "task_retry",
+    "queue_pause",
+    "queue_resume",
+    "agent_pause",
+    "agent_resume",
+    "app_pause",
+    "app_resume",
+}
+CHANGING |= {"letters_retry", "letters_discard", "operation_stop"}
+UNKNOWN = "00000000-0000-7000-8000-000000000001"
+VALUES = {"<uuid:task_id>": UNKNOWN, "<str:name>": "nobody", "<int:number>": "1", "<path:object_id>": "1"}
+VALUES |= {"<int:content_type_id>": "1", "<id>": "1", "<uuid:operation_id>": UNKNOWN}
 
 
 def addresses() -> list[tuple[str, str]]:

@@ -265,6 +265,8 @@ def test_every_page_fits_reads_well_and_raises_no_error(dressed: Visit, request:
     paths = [
         "/admin/", "/admin/tasks/", "/admin/tasks/?status=failed&created=1h&q=cannot", "/admin/tasks/?q=nothing",
         "/admin/tasks/new/?agent=report", task, f"{task}retry/", "/admin/agents/", "/admin/agents/clerk/",
+        "/admin/dead-letters/", "/admin/dead-letters/letters/", "/admin/dead-letters/retry/?agent=broken",
+        "/admin/dead-letters/discard/", "/admin/dead-letters/?status=discarded",
         "/admin/configuration/", "/admin/configuration/1/", "/admin/platform/apps/", "/admin/platform/apps/acme/",
         "/admin/platform/queue/", "/admin/platform/queue/pause/", "/admin/platform/queue/entries/?state=ready",
     ]  # fmt: skip

@@ -19,7 +19,7 @@ from tests.support.work import ended, event_types, payloads, wait_for, working
 
 @pytest.fixture(autouse=True)
 def _agents(app: App, _functions: None) -> None:
-    names = ("echo", "echo_async", "boom", "refuse", "busy", "not_json", "hold", "sleep_long", "spin")
+    names = ("echo", "echo_async", "boom", "refuse", "busy", "not_json", "nul", "hold", "sleep_long", "spin")
     apply(app, document({name.replace("_", "-"): function(name) for name in names}), by="tests")
 
 
@@ -95,6 +95,13 @@ def test_a_result_that_is_not_json_fails_the_task_at_once(app: App) -> None:
         ended(task)
     assert (task.status, task.attempt) == (TaskStatus.FAILED, 1)
     assert task.error is not None and task.error["code"] == "output_invalid"
+
+
+def test_characters_that_no_database_stores_are_replaced_in_a_result(app: App) -> None:
+    task = submit(app, "nul")
+    with working():
+        ended(task)
+    assert (task.status, task.output, task.attempt) == (TaskStatus.COMPLETED, "a�b�", 1)
 
 
 def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(app: App) -> None:

@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db.models import F
 
-from apps.agents.config.spec import AgentSpec
 from apps.tasks import lifecycle
 from apps.tasks.models import Task, TaskStatus
 from apps.tenancy import secrets
 from apps.tenancy.models import App
 from tests.support import functions, model_server
-from tests.support.agents import apply, call, function_tool, one_llm_agent, scripted, submit
+from tests.support.agents import apply, function_tool, one_llm_agent, scripted, submit
 from tests.support.model_server import ModelServer, calls, error, rate_limited, says
-from tests.support.work import ended, event_types, payloads, wait_for, working
+from tests.support.work import ended, event_types, payloads, working
 
 LOOK_UP = function_tool("look_up", idempotent=True)
 CHARGE = function_tool("charge")
@@ -253,48 +251,3 @@ def test_cancelling_ends_a_model_request_that_is_under_way(app: App, server: Mod
         server.wait_for_requests(1)
         lifecycle.cancel(app, task, by="anna")
         assert ended(task).status == TaskStatus.CANCELLED
-
-
-# --- After a crash ----------------------------------------------------------------------------------------------------
-def interrupted(app: App, tool: str, **options: Any) -> Task:
-    """A task whose worker was lost while the tool ran; the lease is free again."""
-    from apps.queue.models import QueueEntry
-
-    turns = (call(tool, amount=5), {"text": "Paid."})
-    apply(app, one_llm_agent(*turns, tools={tool: function_tool(tool, **options)}), by="tests")
-    task = submit(app)
-    with working():
-        wait_for(lambda: functions.calls[tool], what="the tool started")
-        # As after a frozen host: another worker has the entry now, and this one finds out at its next write.
-        QueueEntry.objects.update(epoch=F("epoch") + 1)
-    QueueEntry.objects.update(state="ready", worker=None, leased_at=None)
-    return task
-
-
-def test_a_tool_that_may_have_run_is_not_run_again_in_silence(app: App) -> None:
-    task = interrupted(app, "slow_charge")
-    with working():
-        ended(task)
-    assert task.error is not None and (task.status, task.error["code"]) == (TaskStatus.FAILED, "in_doubt")
-    assert "slow_charge" in task.error["message"]
-    assert functions.calls["slow_charge"] == 1
-
-
-def test_retrying_a_task_in_doubt_runs_the_tool_again(app: App) -> None:
-    task = interrupted(app, "slow_charge")
-    with working():
-        ended(task)
-        lifecycle.retry(app, task, by="anna", reason="the bank says nothing was charged")
-        wait_for(lambda: functions.calls["slow_charge"] == 2, what="the tool runs again")
-        lifecycle.cancel(app, task, by="anna")
-        ended(task)
-    assert AgentSpec.model_validate(task.agent_version.spec).name == "agent"
-
-
-def test_an_idempotent_tool_is_run_again_by_itself(app: App) -> None:
-    task = interrupted(app, "slow_charge", idempotent=True)
-    with working():
-        wait_for(lambda: functions.calls["slow_charge"] == 2, what="the tool runs again")
-        lifecycle.cancel(app, task, by="anna")
-        ended(task)
-    assert task.status == TaskStatus.CANCELLED

@@ -18,21 +18,6 @@ from apps.tenancy.models import App
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def worker() -> Worker:
-    return workers.register(slots=4)
-
-
-@pytest.fixture
-def acme() -> App:
-    return App.objects.get(name="acme")
-
-
-@pytest.fixture
-def globex() -> App:
-    return App.objects.get(name="globex")
-
-
 def put(app: App, count: int = 1, **options: object) -> list[UUID]:
     keys = [uuid4() for _ in range(count)]
     entries.enqueue(app, [NewEntry(key, **options) for key in keys])  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ def restore() -> None:
         with in_app(name):
             _empty(_tables(settings.TENANT_APPS))
     _empty(_tables(settings.SHARED_APPS) - KEPT)
-    App.objects.update(status=App.Status.ACTIVE, weight=1, max_concurrent=None, display_name="")
+    App.objects.update(status=App.Status.ACTIVE, weight=1, max_concurrent=None, display_name="", retention={})
     apps.get_model("queue", "QueueControl").objects.update_or_create(id=1, defaults={"paused": False, "reason": ""})
 
 

@@ -108,3 +108,21 @@ def spin_tool() -> None:
             time.monotonic()
     finally:
         stopped.set()
+
+
+def report(length: int) -> str:
+    calls["report"] += 1
+    return "long story " * length
+
+
+def character(code: int) -> str:
+    return f"<{chr(code)}>"
+
+
+def not_a_number() -> dict[str, float]:
+    return {"value": float("nan"), "most": float("inf")}
+
+
+def nul(value: dict[str, Any]) -> str:
+    """Text with characters that not every database can store."""
+    return "a\x00b\ud800"

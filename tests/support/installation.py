@@ -64,6 +64,11 @@ class Installation:
             else:
                 home.mkdir(mode=0o700)
             url = f"sqlite://{home}/hector.db"
+        return cls.at(home, url)
+
+    @classmethod
+    def at(cls, home: Path, url: str) -> Installation:
+        """With that home and that database, which both exist."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("HECTOR_")}
         env |= environment.SECRETS | {
             "DJANGO_SETTINGS_MODULE": "hector_site.settings",

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from django.db import connection
 
+from apps.approvals.models import Approval
 from apps.queue import shift
-from apps.tasks.models import FINAL, Task
+from apps.tasks.models import FINAL, Task, TaskStatus
 
 T = TypeVar("T")
 
@@ -60,6 +61,17 @@ def ended(task: Task) -> Task:
 
     wait_for(look, what=f"{task.agent} ended (it is {task.status})")
     return task
+
+
+def asks(task: Task) -> list[Approval]:
+    """The open approvals of the task, once it waits for a person."""
+
+    def look() -> bool:
+        task.refresh_from_db()
+        return task.status == TaskStatus.INPUT_REQUIRED
+
+    wait_for(look, what=f"{task.agent} waits for a person (it is {task.status})")
+    return list(Approval.objects.filter(task=task, status="open").order_by("id"))
 
 
 def event_types(task: Task) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,40 @@ async def slow(value: dict[str, Any]) -> str:
     log("slow")
     await asyncio.sleep(120)
     return "slow"
+
+
+async def paced(value: dict[str, Any]) -> str:
+    """Takes a moment, as work does."""
+    await asyncio.sleep(0.2)
+    log(value["text"])
+    return "done"
+
+
+async def step() -> str:
+    """One of several steps; must not run twice."""
+    await asyncio.sleep(0.1)
+    log("step")
+    return "done"
+
+
+async def overrun(value: dict[str, Any]) -> None:
+    """Never ends in time."""
+    log("overrun")
+    await asyncio.sleep(120)
+
+
+def boom(value: dict[str, Any]) -> None:
+    log("boom")
+    raise RuntimeError("boom")
+
+
+def devour(value: dict[str, Any]) -> None:
+    """Takes all the memory that its process may have."""
+    log("devour")
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), limits[1]))
+    try:
+        bytearray(1 << 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)

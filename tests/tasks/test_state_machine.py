@@ -10,8 +10,11 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.queue import leases, workers
-from apps.queue.models import QueueEntry
+from apps.approvals import lifecycle as approvals
+from apps.approvals.errors import AlreadyDecided
+from apps.approvals.models import Approval
+from apps.queue import holds, leases, workers
+from apps.queue.models import Hold, QueueEntry
 from apps.tasks import journal, lifecycle
 from apps.tasks.errors import IllegalTransition, TaskError
 from apps.tasks.integrity import complaints
@@ -33,6 +36,10 @@ STEPS = [
     "retry",
     "crash",
     "due",
+    "ask",
+    "decide",
+    "hold",
+    "lift",
 ]
 RETRYABLE = TaskError("busy", "busy", retryable=True)
 
@@ -49,6 +56,9 @@ class World:
     def step(self, name: str, pick: int) -> None:
         getattr(self, name)(pick)
         assert complaints(self.app) == []
+        held = Hold.objects.exists()
+        waiting = set(QueueEntry.objects.exclude(state__in=["leased", "scheduled"]).values_list("state", flat=True))
+        assert waiting <= {"parked" if held else "ready"}, "what waits is parked while, and only while, it is held"
         for task in Task.objects.all():
             assert self.final.get(task.pk, task.status) == task.status, "a final state changed"
             if task.status in FINAL:
@@ -59,7 +69,39 @@ class World:
 
     def claim(self, pick: int) -> None:
         if run := start(self.app, self.workers[pick % 2]):
+            assert not Hold.objects.exists()
             self.runs.append(run)
+
+    def ask(self, pick: int) -> None:
+        """The run waits for decisions about one call or two."""
+        calls = [
+            approvals.Call(Approval.Kind.IN_DOUBT, f"tool:1:{name}", "charge", {"amount": pick})
+            for name in "ab"[: 1 + pick % 2]
+        ]
+        self._settle(pick, lambda run: approvals.ask(self.app, run, calls))
+
+    def decide(self, pick: int) -> None:
+        """Decides about any approval, also about one that is closed."""
+        found = list(Approval.objects.order_by("pk"))
+        if not found:
+            return
+        approval = found[pick % len(found)]
+        was_open = approval.status == Approval.Status.OPEN
+        decision = ("ran", "run_again", "fail")[pick % 3]
+        answer = pick if decision == "ran" else None
+        try:
+            approvals.decide(self.app, approval, by="anna", decision=decision, answer=answer)
+        except AlreadyDecided:
+            assert not was_open
+        else:
+            assert was_open
+
+    def hold(self, pick: int) -> None:
+        holds.hold(self.app, ("", "agent")[pick % 2], by="anna")
+
+    def lift(self, pick: int) -> None:
+        for lane in ("", "agent"):
+            holds.lift(self.app, lane, by="anna")
 
     def complete(self, pick: int) -> None:
         self._settle(pick, lambda run: journal.complete(run, pick))
@@ -95,7 +137,7 @@ class World:
         ).exists()
 
     def cancel(self, pick: int) -> None:
-        self._operate(pick, lifecycle.cancel, allowed={"pending", "running"})
+        self._operate(pick, lifecycle.cancel, allowed={"pending", "running", "input_required"})
 
     def retry(self, pick: int) -> None:
         self._operate(pick, lifecycle.retry, allowed={"failed", "cancelled"})

@@ -64,7 +64,7 @@ def test_ten_processes_that_start_at_once_migrate_an_empty_database_once(empty_i
     assert set(state["applied"]) == {"public", "app_default"}
     for rows in state["applied"].values():
         assert len(rows) == len({tuple(row) for row in rows}), "a migration ran twice"
-    assert {app for app, _ in state["applied"]["app_default"]} == {"agents", "tasks"}
+    assert {app for app, _ in state["applied"]["app_default"]} == {"agents", "tasks", "approvals"}
     assert (state["controls"], state["keys"]) == (1, 1)
 
 

@@ -28,10 +28,18 @@ STATES = {  # state -> icon and label; the colours are the tokens `--state-…` 
     "cancelled": ("block", "Cancelled"),
     "crashed": ("bolt", "Crashed"),
     "released": ("undo", "Handed back"),
+    "paused": ("back_hand", "Waited for a person"),
     "ready": ("inbox", "Ready"),
     "scheduled": ("schedule", "Scheduled"),
     "leased": ("play_circle", "Leased"),
     "parked": ("local_parking", "Parked"),
+    "open": ("mark_email_unread", "Open"),
+    "retried": ("replay", "Retried"),
+    "discarded": ("delete", "Discarded"),
+    "waiting": ("schedule", "Waiting"),
+    "done": ("check_circle", "Done"),
+    "skipped": ("redo", "Skipped"),
+    "stopped": ("stop_circle", "Stopped"),
 }
 _TICKS = re.compile(r"`([^`]+)`")
 MAX_SHOWN = 100_000  # characters of a payload

@@ -12,6 +12,7 @@ from apps.agents.models import Agent
 from apps.console import filters, words
 from apps.console.filters import Filter
 from apps.console.views.render import page as show_page
+from apps.queue import holds
 from apps.tasks.models import TaskStatus
 from apps.tenancy.models import App
 
@@ -40,6 +41,7 @@ def page(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpR
     return show_page(
         request, site, "agent.html", name, [("Agents", reverse("admin:agents"))],
         agent=agent,
+        hold=holds.of(app, name),
         spec=spec,
         models=[
             (llm.get("model") or llm.get("provider", ""), llm.get("provider", "") if llm.get("model") else "")

@@ -11,8 +11,9 @@ from django.urls import reverse
 
 from apps.console import workforce
 from apps.console.views.render import live_page, page
-from apps.queue import control
+from apps.queue import control, holds
 from apps.queue.models import QueueEntry
+from apps.tasks import retention
 from apps.tenancy import lifecycle
 from apps.tenancy.errors import AppNotFound
 from apps.tenancy.models import App
@@ -36,8 +37,10 @@ def app(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpRe
     return page(
         request, site, "app.html", str(shown), [("Apps", reverse("admin:platform_apps"))],
         shown=shown,
+        hold=holds.of(shown),
         counts=workforce.queue_counts(shown),
         secrets=list(shown.secrets.values_list("name", "updated_at")),
+        retention=retention.as_json(retention.policy_of(shown), shown.retention),
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ class Action:
 
 def page(request: HttpRequest, app: App, site: AdminSite, *, task_id: UUID) -> HttpResponse:
     task = _task(app, task_id)
-    points = list(Checkpoint.objects.filter(task=task).defer("value").order_by("-seq")[: CHECKPOINTS + 1])
+    points = list(Checkpoint.objects.filter(task=task).defer("value", "packed").order_by("-seq")[: CHECKPOINTS + 1])
     return live_page(
         request, site, "task.html", "_task.html", f"{task.agent}: {summary(task.input, 60)}",
         ends=task.status in FINAL,

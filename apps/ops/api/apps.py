@@ -68,6 +68,9 @@ class OneApp(ApiView):
     def patch(self, request: Request, name: str) -> Response:
         app = lifecycle.get(name)
         if changes := self.body(AppPatchBody):
+            if (asked := changes.get("retention")) is not None:
+                own = {**app.retention, **asked}
+                changes["retention"] = {name: value for name, value in own.items() if value is not None}
             App.objects.filter(pk=app.pk).exclude(status=App.Status.DELETING).update(**changes)
         return Response(AppOut(lifecycle.get(name)).data)
 

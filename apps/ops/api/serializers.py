@@ -10,8 +10,10 @@ from rest_framework import serializers
 from apps.accounts.permissions import Role
 from apps.agents.config import apply
 from apps.agents.models import Revision
+from apps.tasks import retention
 from apps.tenancy.http.fields import Body, Text, WholeNumber
 from apps.tenancy.models import App, Secret
+from hector_site.env import parse_duration
 
 _DOCUMENT = {"type": "object", "additionalProperties": True, "description": "As `GET /schema` describes it."}
 _TEXT_OR_DOCUMENT = {"oneOf": [_DOCUMENT, {"type": "string", "description": "The document as YAML text."}]}
@@ -33,12 +35,48 @@ class NewAppBody(Body):
     max_concurrent = WholeNumber(min_value=1, max_value=_MOST, required=False, allow_null=True, default=None)
 
 
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "number", "minimum": 0}]})
+class Duration(serializers.Field[float, Any, str, Any]):
+    """A text as `30d`, or a number of seconds."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if type(data) not in (str, int, float):
+            raise serializers.ValidationError("Must be text as `30d` or a number of seconds.")
+        try:
+            seconds = parse_duration(str(data))
+        except ValueError as error:
+            raise serializers.ValidationError(f"{error}.") from None
+        if seconds > _TEN_YEARS:
+            raise serializers.ValidationError("Must be ten years at the most; 0 is without end.")
+        return seconds
+
+
+@extend_schema_serializer(component_name="RetentionSettings")
+class RetentionBody(Body):
+    """What is left out stays as it is; null gives it back to the installation."""
+
+    tasks = Duration(required=False, allow_null=True, help_text="After a task's end. 0: without end.")
+    tasks_max = WholeNumber(
+        min_value=0, max_value=_MOST, required=False, allow_null=True, help_text="Ended tasks. 0: any number."
+    )
+    dead_letters = Duration(required=False, allow_null=True, help_text="After one was resolved. 0: without end.")
+
+
+@extend_schema_serializer(component_name="Retention")
+class RetentionOut(serializers.Serializer[Any]):
+    tasks = serializers.CharField(help_text="How long a task is kept after its end.")
+    tasks_max = serializers.IntegerField(help_text="How many ended tasks are kept.")
+    dead_letters = serializers.CharField(help_text="How long a dead letter, and its task, is kept once it is resolved.")
+    own = serializers.ListField(child=serializers.CharField(), help_text="Those that are not the installation's.")
+
+
 @extend_schema_serializer(component_name="AppSettings")
 class AppPatchBody(Body):
     display_name = Text(max_length=200, required=False, allow_blank=True)
     weight = WholeNumber(min_value=1, max_value=1000, required=False)
     max_concurrent = WholeNumber(min_value=1, max_value=_MOST, required=False, allow_null=True)
     status = serializers.ChoiceField(choices=["active", "suspended"], required=False)
+    retention = RetentionBody(required=False)
 
     def validate_status(self, value: str) -> str:
         # Workers do not look at it yet, and a suspension that suspends nothing is worse than none.
@@ -73,16 +111,24 @@ class SecretBody(Body):
 class AppOut(serializers.ModelSerializer[App]):
     config = serializers.SerializerMethodField()
     revision = serializers.SerializerMethodField(help_text="Of the configuration; 0: it has none yet.")
+    retention = serializers.SerializerMethodField(help_text="0s, or 0: without end.")
 
     class Meta:
         model = App
-        fields = ["name", "display_name", "status", "weight", "max_concurrent", "config", "revision", "created_at"]
+        fields = [
+            "name", "display_name", "status", "weight", "max_concurrent", "config", "revision", "retention",
+            "created_at",
+        ]  # fmt: skip
         read_only_fields = fields
 
     @extend_schema_field(_DOCUMENT)
     def get_config(self, app: App) -> dict[str, Any]:
         revision = self._revision(app)
         return dict(revision.document) if revision else {}
+
+    @extend_schema_field(RetentionOut)
+    def get_retention(self, app: App) -> dict[str, Any]:
+        return retention.as_json(retention.policy_of(app), app.retention)
 
     def get_revision(self, app: App) -> int:
         revision = self._revision(app)

@@ -1,7 +1,8 @@
 """`Idempotency-Key`: however often a POST is sent, it makes one task.
 
 The key is kept with the task, in the transaction that makes it; its unique constraint decides between two requests
-at once. A key is good for `HECTOR_IDEMPOTENCY_PERIOD` (24 h), within its App.
+at once. A key is good for `HECTOR_IDEMPOTENCY_PERIOD` (24 h), within its App; its task is kept for as long
+(`apps.tasks.retention`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
 from apps.tasks.models import IdempotencyKey, Task
-from apps.tenancy.context import in_app
-from apps.tenancy.models import App
 
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
@@ -59,15 +58,6 @@ def once(key: str | None, request: Request, make: Callable[[], Task]) -> tuple[T
             raise
         return task, True
     return task, False
-
-
-def forget_old() -> int:
-    """Deletes every App's keys that are past their time; how many. A maintenance job."""
-    count = 0
-    for app in App.objects.exclude(status=App.Status.DELETING):
-        with in_app(app):
-            count += IdempotencyKey.objects.filter(created_at__lte=_oldest()).delete()[0]
-    return count
 
 
 def _first(key: str, digest: str) -> Task | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -16,28 +17,33 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.tasks import lifecycle
+from apps.tasks import forks, lifecycle
+from apps.tasks import replay as replays
 from apps.tasks.api.idempotency import KeyReused, key_of, once
 from apps.tasks.api.serializers import (
+    VALUE_SHOWN,
     AttemptForOperators,
     AttemptOut,
     CancelBody,
     CheckpointOut,
     EventOut,
+    ForkBody,
     NewTaskBody,
     RetryBody,
+    TaskAgainOut,
     TaskOut,
     TaskQuery,
+    WholeCheckpointOut,
 )
 from apps.tasks.api.stream import EventStream, EventStreamRenderer
 from apps.tasks.api.waiting import client_socket, long_answers, rests_within, wait_asked
-from apps.tasks.errors import IllegalTransition, InputInvalid, UnknownAgent
+from apps.tasks.errors import IllegalTransition, InputInvalid, NoNewestVersion, NotResumable, NotUnique, UnknownAgent
 from apps.tasks.lifecycle import NewTask
-from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Task
+from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Task, TaskStatus
 from apps.tasks.search import TaskFilter, search
 from apps.tenancy.http.openapi import APP_PARAMETER, listed
 from apps.tenancy.http.pagination import BY_ID, BY_UUID, Order, PageQuery, page, whole_number
-from apps.tenancy.http.problems import declare
+from apps.tenancy.http.problems import declare, declare_translator
 from apps.tenancy.http.views import AppView
 from hector_site.problems import problem
 
@@ -45,6 +51,17 @@ declare(IllegalTransition, 409)
 declare(UnknownAgent, 400, pointer="/agent")
 declare(InputInvalid, 400, pointer="/input")
 declare(KeyReused, 422)
+declare(NotResumable, 400, pointer="/from_checkpoint")
+declare(NoNewestVersion, 409, pointer="/agent_version")
+
+
+def _not_unique(error: NotUnique) -> HttpResponse:
+    headers = {"Location": reverse("task", args=[error.holder])} if error.holder else {}
+    fault = {"pointer": "/unique_key", "detail": str(error)}
+    return problem(409, str(error), code=error.code, errors=[fault], headers=headers)
+
+
+declare_translator(NotUnique, _not_unique)
 
 _IN_JOURNAL_ORDER = Order("seq", whole_number, newest_first=False)
 _OLDEST_FIRST = Order("pk", BY_ID.parse, newest_first=False)
@@ -85,11 +102,12 @@ class Tasks(AppView):
             text=query.get("q"),
             **{
                 name: query.get(name)
-                for name in ("agent", "session", "tag", "entry_point", "created_after", "created_before")
+                for name in ("agent", "session", "tag", "entry_point", "forked_from", "created_after", "created_before")
             },
         )
         found = search(wanted).select_related("agent_version").defer("agent_version__spec")
         shown = page(request, found, BY_UUID, query)
+        prefetch_related_objects([task for task in shown.rows if task.status == TaskStatus.INPUT_REQUIRED], "approvals")
         return shown.answer(TaskOut)
 
     @extend_schema(
@@ -210,9 +228,22 @@ class TaskCheckpoints(TaskView):
         responses=listed(CheckpointOut),
     )
     def get(self, request: Request, id: UUID) -> Response:
-        rows = Checkpoint.objects.filter(task=self.task(id))
-        shown = page(request, rows, _IN_JOURNAL_ORDER, self.query(PageQuery))
-        return shown.answer(CheckpointOut)
+        rows = replays.with_resumable(Checkpoint.objects.filter(task=self.task(id)))
+        shown = page(request, rows.defer("value", "packed"), _IN_JOURNAL_ORDER, self.query(PageQuery))
+        whole = rows.in_bulk([point.pk for point in shown.rows if point.size <= VALUE_SHOWN])
+        return replace(shown, rows=[whole.get(point.pk, point) for point in shown.rows]).answer(CheckpointOut)
+
+
+class TaskCheckpoint(TaskView):
+    @extend_schema(
+        operation_id="get_task_checkpoint",
+        summary="One entry of a task's journal, with its whole value",
+        parameters=[APP_PARAMETER, _TASK_ID, OpenApiParameter("seq", int, OpenApiParameter.PATH)],
+        responses=CheckpointOut,
+    )
+    def get(self, request: Request, id: UUID, seq: int) -> Response:
+        rows = replays.with_resumable(Checkpoint.objects.filter(task=self.task(id)))
+        return Response(WholeCheckpointOut(get_object_or_404(rows, seq=min(seq, 2**31 - 1))).data)
 
 
 class CancelTask(TaskView):
@@ -234,13 +265,51 @@ class RetryTask(TaskView):
     @extend_schema(
         operation_id="retry_task",
         summary="Run a failed or cancelled task again",
+        description="It goes on from its last checkpoint, from one that you choose, or, with another input, from the "
+        "beginning. `replay` says what happens again.",
         parameters=[APP_PARAMETER, _TASK_ID],
         request=RetryBody,
-        responses={202: TaskOut},
+        responses={202: TaskAgainOut},
     )
     def post(self, request: Request, id: UUID) -> Response:
         body = self.body(RetryBody)
+        task, point, new_input = self.task(id), body.get("from_checkpoint"), body.get("input")
+        plan = replays.plan(task, point, anew=point is None and new_input is not None)
         task = lifecycle.retry(
-            self.app, self.task(id), by=self.caller.actor, new_input=body.get("input"), reason=body["reason"]
+            self.app, task, by=self.caller.actor, new_input=new_input, from_checkpoint=point, reason=body["reason"]
         )
-        return Response(as_json(task), status=202)
+        return Response(_again(task, plan), status=202)
+
+
+class ForkTask(TaskView):
+    @extend_schema(
+        operation_id="fork_task",
+        summary="Make a new task that begins as this one did",
+        description="Whatever the state of this one. The new task has a copy of the journal up to `from_checkpoint`, "
+        "or starts from the beginning; `replay` says what happens again.",
+        parameters=[
+            APP_PARAMETER,
+            _TASK_ID,
+            OpenApiParameter(
+                "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again, it makes nothing new."
+            ),
+        ],
+        request=ForkBody,
+        responses={202: TaskAgainOut},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        key, body, parent = key_of(request), self.body(ForkBody), self.task(id)
+        point = body.get("from_checkpoint")
+        plan = forks.plan_of(parent, point)
+        asked = {"new_input": body.get("input"), "newest": body["agent_version"] == "newest", "reason": body["reason"]}
+        task, replayed = once(
+            key,
+            request,
+            lambda: forks.fork(self.app, parent, by=self.caller.actor, from_checkpoint=point, **asked),
+        )
+        headers = {"Location": reverse("task", args=[task.pk])} | ({"Idempotency-Replayed": "true"} if replayed else {})
+        return Response(_again(task, plan), status=202, headers=headers)
+
+
+def _again(task: Task, plan: replays.Replay) -> dict[str, Any]:
+    return as_json(task) | {"replay": plan.as_json() | {"summary": plan.sentence()}}

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from hector_site.env import parse_duration
+
 _MOST_UNKNOWN = 20  # are named; nobody needs to read more
+_TEN_YEARS = 10 * 366 * 86400.0
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -64,6 +68,22 @@ class Number(serializers.FloatField):
         if type(data) not in (int, float) or not math.isfinite(data):
             self.fail("invalid")
         return float(data)
+
+
+@extend_schema_field({"oneOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]})
+class Duration(serializers.Field):  # type: ignore[type-arg]  # DRF's class takes no type arguments at run time
+    """A length of time, more than none and at most ten years: a number of seconds, or text such as `5m`."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float | str):
+            raise ValidationError("Must be a number of seconds, or text such as 30s, 5m, 2h or 1d.")
+        try:
+            seconds = parse_duration(data) if isinstance(data, str) else float(data)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if not 0 < seconds <= _TEN_YEARS:
+            raise ValidationError("Must be more than 0 seconds and at most ten years.")
+        return seconds
 
 
 class Instant(serializers.DateTimeField):

@@ -32,7 +32,7 @@ def declare(error: type[Exception], status: int, *, pointer: str | None = None) 
 
     def translate(raised: Exception) -> HttpResponse:
         faults = [] if pointer is None else [{"pointer": pointer, "detail": str(raised)}]
-        return problem(status, str(raised), code=getattr(error, "code", ""), errors=faults)
+        return problem(status, str(raised), code=getattr(raised, "code", ""), errors=faults)
 
     declare_translator(error, translate)
 

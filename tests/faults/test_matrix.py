@@ -1,0 +1,141 @@
+"""Every named point of a task's life meets every fault.
+
+After each, whatever it was: the task is completed, or a person is asked about exactly the call that may have run; no
+call that must not run twice did; and the invariants hold.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from apps.queue.faults import Point
+from apps.tasks.models import TaskStatus
+from tests.faults.scenario import STALE, Scenario
+from tests.faults.server import RestartableServer
+from tests.faults.starter import ROOT
+from tests.support.installation import execute
+
+# Where the process is stopped: the point, and which time that the task comes to it. The first tool call of the task is
+# idempotent, the second is not; the first checkpoint that somebody waits for is that the second one starts.
+PLACES = [
+    (Point.CLAIMED, 1),
+    (Point.BEGUN, 1),
+    (Point.MODEL_ASKED, 1),
+    (Point.MODEL_ANSWERED, 1),
+    (Point.TOOL_STARTS, 1),
+    (Point.TOOL_STARTS, 2),
+    (Point.TOOL_ENDED, 1),
+    (Point.TOOL_ENDED, 2),
+    (Point.CHECKPOINT_WRITES, 1),
+    (Point.CHECKPOINT_WRITTEN, 1),
+    (Point.RUN_ENDED, 1),
+    (Point.RETRY_WRITES, 1),
+    (Point.SETTLEMENT_WRITES, 1),
+    (Point.SETTLEMENT_WRITTEN, 1),
+    (Point.APPROVAL_WRITES, 1),
+]
+Place = tuple[Point, int]
+DURING_THE_CALL = {(Point.TOOL_STARTS, 2), (Point.TOOL_ENDED, 2), (Point.CHECKPOINT_WRITTEN, 1)}
+IN_A_TRANSACTION = {Point.CHECKPOINT_WRITES, Point.RETRY_WRITES, Point.SETTLEMENT_WRITES, Point.APPROVAL_WRITES}
+everywhere = pytest.mark.parametrize("place", PLACES, ids=[f"{point}-{visit}" for point, visit in PLACES])
+
+
+def start(scenario: Scenario, place: Place, action: str) -> Path:
+    """Starts a host that is armed; the directory of the fault."""
+    if place[0] == Point.APPROVAL_WRITES:  # the question what became of a call needs a process that died in it
+        scenario.arm(Point.TOOL_STARTS, "kill", visit=2)
+    fault = scenario.arm(place[0], action, visit=place[1])
+    scenario.start_host("one")
+    return fault
+
+
+def came_to_its_end(scenario: Scenario, place: Place, *, process_lost: bool) -> None:
+    task = scenario.rested()
+    scenario.wait_for(lambda: not scenario.complaints(), "the invariants hold")
+    ran = scenario.ran()
+    if place[0] == Point.APPROVAL_WRITES or (process_lost and place in DURING_THE_CALL):
+        assert scenario.rests_in_doubt(task), (task.status, task.error)
+        assert len(scenario.unanswered()) == 1
+        assert ran["charge"] <= 1
+    else:
+        assert task.status == TaskStatus.COMPLETED, task.error
+        assert task.output == {"text": "All done."}
+        assert scenario.unanswered() == set()
+        assert ran["charge"] == 1 and ran["look_up"] >= 1
+
+
+@everywhere
+def test_a_process_that_is_killed_loses_nothing_and_repeats_nothing(scenario: Scenario, place: Place) -> None:
+    scenario.reached(start(scenario, place, "kill"))
+    came_to_its_end(scenario, place, process_lost=True)
+
+
+@everywhere
+def test_a_process_that_is_told_to_stop_hands_its_work_on(scenario: Scenario, place: Place) -> None:
+    scenario.reached(start(scenario, place, "term"))
+    came_to_its_end(scenario, place, process_lost=False)
+
+
+@everywhere
+def test_a_process_that_freezes_is_replaced_and_cannot_write_when_it_wakes(
+    scenario: Scenario, place: Place, on_postgresql: bool
+) -> None:
+    frozen = scenario.reached(start(scenario, place, "stop"))
+    scenario.start_host("two", armed=False)
+    if on_postgresql or place[0] not in IN_A_TRANSACTION:
+        came_to_its_end(scenario, place, process_lost=True)
+    else:  # it holds the files' write lock, which nobody can take from it: all wait until it wakes
+        scenario.wait_for(lambda: scenario.has_not_beaten(frozen, 2 * STALE), "its lease is over")
+    os.kill(frozen, signal.SIGCONT)
+    scenario.wait_for(lambda: scenario.on_shift(frozen), "the process that woke up has started anew")
+    came_to_its_end(scenario, place, process_lost=True)
+
+
+@everywhere
+def test_a_database_connection_that_is_cut_costs_nothing(scenario: Scenario, place: Place, on_postgresql: bool) -> None:
+    if not on_postgresql:
+        pytest.skip("SQLite has no connection that could be cut")
+    fault = start(scenario, place, "wait")
+    scenario.reached(fault)
+    name = scenario.installation.url.partition("?")[0].rpartition("/")[2]
+    execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    (fault / "go").touch()
+    came_to_its_end(scenario, place, process_lost=False)
+
+
+@everywhere
+def test_a_database_server_that_crashes_and_comes_back_costs_nothing(
+    scenario_on_server: Scenario, server: RestartableServer, place: Place
+) -> None:
+    fault = start(scenario_on_server, place, "wait")
+    scenario_on_server.reached(fault)
+    server.crash()
+    (fault / "go").touch()
+    server.start()
+    came_to_its_end(scenario_on_server, place, process_lost=False)
+
+
+@everywhere
+def test_a_full_disk_delays_the_work_until_there_is_room(scenario: Scenario, place: Place, on_postgresql: bool) -> None:
+    if on_postgresql:
+        pytest.skip("a full disk is the server's affair, not the worker's")
+    fault = start(scenario, place, "wait")
+    worker = scenario.reached(fault)
+    unlimited = resource.prlimit(worker, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    (fault / "go").touch()
+    scenario.wait_for(lambda: scenario.has_not_beaten(worker, STALE / 2), "it cannot write")
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, unlimited)
+    came_to_its_end(scenario, place, process_lost=False)
+
+
+def test_every_point_is_in_the_code_once_and_in_the_matrix() -> None:
+    source = "".join(path.read_text() for path in Path(ROOT, "apps").rglob("*.py") if path.name != "faults.py")
+    assert Counter(re.findall(r"\bPoint\.([A-Z_]+)\b", source)) == {point.name: 1 for point in Point}
+    assert {point for point, _ in PLACES} == set(Point)
