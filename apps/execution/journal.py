@@ -65,7 +65,7 @@ class RunJournal:
         self._calls: dict[str, Recorded] = {}
         self._in_doubt: set[str] = set()
         for point in started.checkpoints:
-            if point.kind == Kind.TOOL_STARTED and point.seq > started.task.vetted_checkpoint:
+            if point.kind == Kind.TOOL_STARTED:
                 self._in_doubt.add(point.key)
             elif point.kind in (Kind.TOOL_RESULT, Kind.TOOL_FAILED):
                 self._in_doubt.discard(point.key)

@@ -10,15 +10,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import F, Q, QuerySet
 
-from apps.queue import sql
 from apps.tasks.models import Checkpoint, Task
 
 PACKED_FROM = 2048  # bytes of JSON
@@ -38,10 +39,15 @@ class Stored(NamedTuple):
 
 
 def pack(value: Any) -> Stored:
-    text = sql.js(value)  # ASCII
+    text = _text(value)
     if len(text) > PACKED_FROM or _NOT_FOR_JSONB.search(text):
         return Stored(None, zlib.compress(text.encode(), 1), len(text))
     return Stored(text, None, len(text))
+
+
+def _text(value: Any) -> str:
+    """ASCII, and all that the value says, also what jsonb refuses."""
+    return json.dumps(value, cls=DjangoJSONEncoder)
 
 
 def live(checkpoints: QuerySet[Checkpoint]) -> QuerySet[Checkpoint]:
@@ -99,7 +105,7 @@ def _restored(part: dict[str, Any], results: Mapping[str, Any]) -> dict[str, Any
 
 def _same(one: Any, other: Any) -> bool:
     """As JSON: Python takes 1, 1.0 and True for equal, and objects whatever the order of their keys."""
-    return one is other or (one == other and sql.js(one) == sql.js(other))
+    return one is other or (one == other and _text(one) == _text(other))
 
 
 def too_large(size: int, total: int) -> str:

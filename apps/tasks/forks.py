@@ -104,6 +104,6 @@ def _copy_journal(parent: Task, child: Task, up_to: int) -> None:
     [(count, size)] = sql.fetch(
         "SELECT COUNT(*), SUM(size) FROM tasks_checkpoint WHERE task_id = %s", [sql.uid(child.pk)]
     )
-    child.last_checkpoint = child.vetted_checkpoint = count
+    child.last_checkpoint = count
     child.checkpoint_bytes = int(size)
-    child.save(update_fields=["last_checkpoint", "vetted_checkpoint", "checkpoint_bytes"])
+    child.save(update_fields=["last_checkpoint", "checkpoint_bytes"])

@@ -350,10 +350,10 @@ def retry(
     """Runs a failed or cancelled task again, on from its journal; with another input, from the beginning.
 
     From a checkpoint it goes on as if nothing behind that one had happened (`apps.tasks.replay`); with another input
-    too, it keeps the conversation up to there, which then begins with that input. A call that was in doubt runs again:
-    whoever retries has decided that. Raises IllegalTransition, InputInvalid, NotResumable or NotUnique.
+    too, it keeps the conversation up to there, which then begins with that input. A call in doubt does not run again by
+    that: the task will ask. Raises IllegalTransition, InputInvalid, NotResumable or NotUnique.
     """
-    values: dict[str, Any] = {"vetted_checkpoint": F("last_checkpoint")}
+    values: dict[str, Any] = {}
     if new_input is not None:
         values["input"] = checked_input(task.agent_version, new_input)
     if task.deadline is not None and task.deadline <= timezone.now():

@@ -75,7 +75,6 @@ class Task(models.Model):
     last_checkpoint = models.PositiveIntegerField(default=0)
     last_change = models.PositiveIntegerField(default=0, db_default=0)  # of the run's: the last that was written
     journal_start = models.PositiveIntegerField(default=0)  # checkpoints up to this one belong to an earlier input
-    vetted_checkpoint = models.PositiveIntegerField(default=0)  # a person chose to go on from the journal up to here
     checkpoint_bytes = models.PositiveBigIntegerField(default=0, db_default=0)  # of all checkpoints, as JSON
     trace_id = models.CharField(max_length=32, default="")
 

@@ -42,7 +42,6 @@ class Migration(migrations.Migration):
                 ('last_seq', models.PositiveIntegerField(default=0)),
                 ('last_checkpoint', models.PositiveIntegerField(default=0)),
                 ('journal_start', models.PositiveIntegerField(default=0)),
-                ('vetted_checkpoint', models.PositiveIntegerField(default=0)),
                 ('trace_id', models.CharField(default='', max_length=32)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('started_at', models.DateTimeField(null=True)),
