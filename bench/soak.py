@@ -68,7 +68,7 @@ def _soak(engine: str, options: argparse.Namespace) -> dict[str, Any]:
             log = Path(environment["HECTOR_BENCH_LOG"])
             print(log.read_text(errors="replace")[-8000:] if log.exists() else "", file=sys.stderr)
             raise SystemExit(f"the soak on {engine} broke off")
-        report = about | json.loads(output.splitlines()[-1])
+        report: dict[str, Any] = about | json.loads(output.splitlines()[-1])
         report["ok"] = not (report["lost"] or report["silent_double_runs"] or report["complaints"])
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"soak-{engine}-{about['started_at'].replace(':', '')}.json"

@@ -99,10 +99,12 @@ def _release_from_dead(worker_id: int) -> int:
         "SELECT id FROM queue_queueentry WHERE state = 'leased' AND worker_id = %s AND crashes > 0 ORDER BY id",
         [worker_id],
     )
-    apart = sql.execute_many(
-        f"UPDATE queue_queueentry SET state = 'scheduled', run_at = {sql.later()}, worker_id = NULL, leased_at = NULL,"
-        f" crashes = crashes + 1 WHERE state = 'leased' AND worker_id = %s AND id = %s",
-        [(number * APART, worker_id, entry_id) for number, (entry_id,) in enumerate(rows)],
+    apart = sql.execute_batch(
+        {"entry": "bigint", "owner": "bigint", "delay": "float8"},
+        [(entry_id, worker_id, number * APART) for number, (entry_id,) in enumerate(rows)],
+        f"UPDATE queue_queueentry SET state = 'scheduled', run_at = {sql.later('delay')}, worker_id = NULL,"
+        f" leased_at = NULL, crashes = crashes + 1 FROM batch"
+        f" WHERE queue_queueentry.id = batch.entry AND state = 'leased' AND worker_id = owner",
     )
     if apart:
         wake()
