@@ -128,8 +128,8 @@ class Decide(AppView):
         responses=ApprovalOut,
     )
     def post(self, request: Request, id: UUID) -> Response:
+        approval = get_object_or_404(Approval.objects.select_related("task"), pk=id)  # before the body is looked at
         body = self.body(DecideBody)
-        approval = get_object_or_404(Approval.objects.select_related("task"), pk=id)
         lifecycle.decide(self.app, approval, by=self.caller.actor, **body)
         return Response(ApprovalOut(approvals().get(pk=id)).data)
 

@@ -46,6 +46,9 @@ def test_a_task_looks_as_documented(operator: Person) -> None:
         "approvals": [],
         "started_at": None,
         "finished_at": None,
+        "checkpoint_bytes": 0,
+        "forked_from": None,
+        "forked_at_checkpoint": None,
     }
 
 
