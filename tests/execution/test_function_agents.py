@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from apps.queue.models import QueueEntry
@@ -207,5 +208,6 @@ def leave_running(app: App, *, attempts: int) -> None:
     for _ in range(attempts):
         worker = workers.register(slots=1)
         [lease] = leases.claim(worker.pk, 1)
-        assert lifecycle.begin(app, [lease], str(worker))
+        with transaction.atomic():
+            assert lifecycle.begin(app, [lease], str(worker))
         workers.sign_off(worker.pk)
