@@ -391,7 +391,3 @@ def checked_input(version: AgentVersion, value: Any) -> Any:
 
 def _move(task: Task, origin: Sequence[TaskStatus], status: TaskStatus, **values: Any) -> bool:
     return bool(Task.objects.filter(pk=task.pk, status__in=origin).update(status=status, **values))
-
-
-def is_final(task: Task) -> bool:
-    return task.status in FINAL
