@@ -20,8 +20,6 @@ import structlog
 from django.http import HttpRequest
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-LEVELS = ("debug", "info", "warning", "error", "critical")
-FORMATS = ("auto", "json", "human")
 MASK = "[redacted]"
 
 _SECRET_KEY = re.compile(

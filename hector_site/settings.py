@@ -194,7 +194,6 @@ UNFOLD = {  # what is not here is apps/console/site.py
 # --- API ------------------------------------------------------------------------------------------------------------
 HECTOR_MAX_BODY = envint("HECTOR_MAX_BODY", 1024 * 1024, least=1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = HECTOR_MAX_BODY
-HECTOR_METRICS_PUBLIC = envbool("HECTOR_METRICS_PUBLIC", False)
 HECTOR_IDEMPOTENCY_PERIOD = timedelta(hours=24)
 HECTOR_WEB_STREAMS = envint("HECTOR_WEB_STREAMS", max(1, HECTOR_WEB_THREADS // 2), least=1)  # threads for long answers
 REST_FRAMEWORK = {

@@ -71,10 +71,7 @@ def _rows(events: list[Event], task: Task) -> list[Row]:
             case EventType.LLM_COMPLETED:
                 _end(begun, ("llm", payload.get("request")), event, rows, _tokens(payload))
             case EventType.TOOL_CALL_COMPLETED:
-                text = "answered from the journal, not run again" if payload.get("replayed") else ""
-                _end(begun, ("tool", payload.get("call")), event, rows, text)
-            case EventType.CHECKPOINT_SAVED:
-                continue
+                _end(begun, ("tool", payload.get("call")), event, rows)
             case _:
                 _interrupt(event, begun)
                 rows.append(_plain(event, task))
@@ -93,7 +90,7 @@ def _begin(begun: dict[Key, Row], key: Key, event: Event) -> Row:
     return row
 
 
-def _end(begun: dict[Key, Row], key: Key, event: Event, rows: list[Row], text: str) -> None:
+def _end(begun: dict[Key, Row], key: Key, event: Event, rows: list[Row], text: str = "") -> None:
     """Completes the row of what has ended now; makes one if its beginning is not on the page."""
     row = begun.pop(key, None)
     if row is None:

@@ -136,7 +136,7 @@ def _failed(task: Task) -> SafeString | str:
 
 
 def _cancelled(task: Task) -> SafeString | str:
-    asked = Event.objects.filter(task=task).exclude(actor="").exclude(type=EventType.CUSTOM).order_by("-seq").first()
+    asked = Event.objects.filter(task=task).exclude(actor="").order_by("-seq").first()
     by = asked.actor if asked else "the system"
     reason = asked.payload.get("reason", "") if asked else ""
     return format_html("Cancelled by {} {}{}", by, when(task.finished_at), f": {reason}" if reason else ".")

@@ -14,7 +14,10 @@ from apps.tenancy.models import App
 
 
 class EventType(models.TextChoices):
-    """Each type with its payload; a key with `?` may be missing."""
+    """Each type with its payload; a key with `?` may be missing.
+
+    Checkpoints have no type of their own: each is written together with an event that tells of it.
+    """
 
     # {from?: status, to: status, reason?}; `cancel_requested: true` while running.
     # Of a fork {to, forked_from: task}; of one, and of a retry from a checkpoint, what `Replay.as_json` says too.
@@ -38,9 +41,7 @@ class EventType(models.TextChoices):
     LLM_STARTED = "llm_started"  # {request, model}
     LLM_COMPLETED = "llm_completed"  # {request, model, input_tokens?, output_tokens?, cost_usd?, seconds, error?}
     TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments}
-    TOOL_CALL_COMPLETED = "tool_call_completed"  # {tool, call, seconds, error?, replayed?}
-    CHECKPOINT_SAVED = "checkpoint_saved"  # {checkpoint, kind, key}
-    CUSTOM = "custom"  # anything
+    TOOL_CALL_COMPLETED = "tool_call_completed"  # {tool, call, seconds, error?}
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _fill(app: App, count: int) -> None:
     for number in range(1, EVENTS + 1):
         sql.execute(
             f"INSERT INTO tasks_event (task_id, seq, type, payload, actor, at)"
-            f" SELECT id, {number}, 'custom', {empty}, '', {sql.now()} {ended}"
+            f" SELECT id, {number}, 'state_changed', {empty}, '', {sql.now()} {ended}"
         )
     for number in range(1, CHECKPOINTS + 1):
         value = f'\'{{"text": "{"x" * 500}"}}\'' + ("::jsonb" if sql.is_postgresql() else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import shlex
@@ -34,7 +35,6 @@ INTERNAL = {  # variables that are not for users
     "HECTOR_ROLE": "the command that runs, set by `hector`",
     "HECTOR_LISTENER": "the socket that `hector serve` hands to its web server",
     "HECTOR_FAULT": "where a test stops a process",
-    "HECTOR_METRICS_PUBLIC": "for metrics, which this version does not have",
 }
 FOR_TESTS = {"HECTOR_TEST_DATABASE"}
 DECIDED_LATER = {Decision.Verb.ANSWER}  # no approval of this version takes it
@@ -171,6 +171,12 @@ def test_every_address_of_the_api_is_described() -> None:
     assert set(OPENAPI["paths"]) - told - {"/schema"} == set()
 
 
+def first_column(text: str, heading: str) -> list[str]:
+    """The words in the first column of the table with that heading."""
+    rows = itertools.takewhile(lambda line: line.startswith("|"), text.partition(heading)[2].splitlines()[1:])
+    return [word for row in rows for word in re.findall(r"`(\w+)`", row.split("|")[1])]
+
+
 def test_the_words_of_the_api_are_described() -> None:
     text = page("docs/api.md").text
     for word in [*Role, *(set(TaskStatus) - {TaskStatus.PENDING, TaskStatus.RUNNING}), *Decision.Verb]:
@@ -179,17 +185,29 @@ def test_the_words_of_the_api_are_described() -> None:
     for body in ("NewTask", "RetryRequest", "ForkRequest", "DeadLetterBulk"):
         for field in OPENAPI["components"]["schemas"][body]["properties"]:
             assert f"`{field}`" in text, field
-    table = text.partition("| type | payload |")[2].partition("## ")[0]
-    told = set(re.findall(r"`([a-z_]+)`(?=[^|]*\|[^|]*\|)", table))
-    assert told >= {kind.value for kind in EventType if not kind.startswith("operation_")} - {
-        "custom", "checkpoint_saved",
-    }  # fmt: skip
+    told = set(first_column(text, "| type | payload |"))
+    assert told == {kind.value for kind in EventType if not kind.startswith("operation_")}
+
+
+def test_every_type_of_event_is_one_that_the_product_writes() -> None:
+    shown_only = ROOT / "apps/console"
+    writers = [path for path in (ROOT / "apps").rglob("*.py") if shown_only not in path.parents]
+    written = set(re.findall(r"EventType\.([A-Z_]+)", "\n".join(path.read_text() for path in writers)))
+    assert written == set(EventType.__members__)
+
+
+def test_every_log_event_that_one_should_watch_is_one_that_the_product_writes() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "apps").rglob("*.py"))
+    events = page("docs/operating.md").text.partition("log events of level")[2].partition("\n- ")[0]
+    names = [name for name in re.findall(r"`(\w+)`", events) if "_" in name]
+    assert len(names) > 4
+    for name in names:
+        assert f'"{name}"' in sources, name
 
 
 def test_every_error_code_of_a_task_is_one_that_the_product_gives() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "apps").rglob("*.py"))
-    table = page("docs/api.md").text.partition("| code | what it means |")[2].partition("\n## ")[0]
-    codes = re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in table.splitlines() if line.count("|") > 2))
+    codes = first_column(page("docs/api.md").text, "| code | what it means |")
     assert len(codes) > 20
     for code in codes:
         assert f'"{code}"' in sources, code

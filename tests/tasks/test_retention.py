@@ -179,7 +179,7 @@ def test_finished_operations_go_and_running_ones_stay(app: App, worker: Worker) 
 
 def test_events_of_no_task_go_after_the_time_of_tasks(app: App) -> None:
     for days in (1, 31):
-        Event.objects.create(type="custom", at=timezone.now() - timedelta(days=days))
+        Event.objects.create(type="state_changed", at=timezone.now() - timedelta(days=days))
     assert retention.prune(app) == {"tasks_event": 1}
 
 
