@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""`python manage.py` is `hector`: Django's command line with the product's own commands in front."""
+"""`python manage.py` is `hector`, for who looks for it here."""
 
 import sys
 

@@ -1,13 +1,15 @@
-"""The `hector` command: Django's command line with the product's own commands in front.
+"""The `hector` command: what Hector can do from a command line, and nothing else.
 
 Flags become `HECTOR_…` variables before the settings are read (see `hector_site.options`). What a user got wrong is
-one sentence on stderr and exit code 2.
+one sentence on stderr and exit code 2. Every command stands in a list here: of those of Django and the libraries only
+the ones that keep Hector's rules, for there are some that would write past Apps, queue and migrations.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import select
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ NOTE = (
     "Every option is also an environment variable: --queue-workers is HECTOR_QUEUE_WORKERS. State lives in HECTOR_HOME "
     "(.hector)."
 )
+READER_GONE = 141  # as a shell tells of a program that SIGPIPE has ended
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Command:
     own_arguments: bool = False  # Django's parser reads what the groups leave
 
 
+def _django(summary: str) -> Command:
+    return Command(summary, own_arguments=True)
+
+
 RUN = {
     "serve": Command(
         "everything on this machine: migrates, then runs the web server and the workers",
@@ -41,24 +48,50 @@ RUN = {
     "worker": Command("a host's workers alone", (options.COMMON, options.QUEUE)),
 }
 CONFIGURE = {
-    "init": Command("writes a hector.yaml to start from", own_arguments=True),
-    "validate": Command("checks a document and names every fault", own_arguments=True),
-    "apply": Command("applies a document to an App", own_arguments=True),
-    "export": Command("prints an App's document", own_arguments=True),
+    "init": _django("writes a hector.yaml to start from"),
+    "validate": _django("checks a document and names every fault"),
+    "apply": _django("applies a document to an App"),
+    "export": _django("prints an App's document"),
 }
 MAINTAIN = {
-    "migrate": Command("brings the database up to date, every App of it", own_arguments=True),
-    "prune": Command("deletes what is no longer kept, or says what that would be", own_arguments=True),
+    "migrate": _django("brings the database up to date, every App of it"),
+    "check_integrity": _django("checks tasks and queue, and repairs them if asked to"),
+    "prune": _django("deletes what is no longer kept, or says what that would be"),
+    "createsuperuser": _django("makes a platform operator, who may log in to the console"),
+    "changepassword": _django("gives somebody a new password"),
+    "clearsessions": _django("forgets logins to the console that have expired"),
     "version": Command("prints the version", groups=()),
 }
-COMMANDS = RUN | CONFIGURE | MAINTAIN
+INSPECT = {
+    "check": _django("looks for faults of the settings and the code"),
+    "shell": _django("Python, with the models at hand"),
+    "dbshell": _django("the database's own command line"),
+    "openapi": _django("prints the description of the HTTP API"),
+    "makemigrations": _django("writes migrations for changed models"),
+    "showmigrations": _django("lists the migrations of the shared schema"),
+    "sqlmigrate": _django("prints the SQL of a migration"),
+}
+GROUPS = {"Run": RUN, "Configure": CONFIGURE, "Maintain": MAINTAIN, "Look inside and develop": INSPECT}
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; its exit code. Who stops reading its output (`| head`) ends it without a complaint."""
+    try:
+        code = _main(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        return READER_GONE
+
+
+def _main(arguments: list[str]) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hector_site.settings")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # last: one's own handlers are found, and shadow nothing
-    name, *rest = _normalised(list(sys.argv[1:] if arguments is None else arguments))
+    name, *rest = _normalised(arguments)
     given: dict[str, str] = {}
     try:
         end_with_parent()
@@ -68,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         command = COMMANDS.get(name)
         if command is None:
-            return _run(name, rest)
+            raise BadSetting(f"there is no command {name!r} (see `hector --help`)")
         given, rest = _take_options(name, command, rest)
         if name == "version":  # Django's own would tell Django's
             print(VERSION)
@@ -82,16 +115,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+
+
+def _reader_is_gone() -> bool:
+    """Whether it was the output that broke; what is left of it is dropped then."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # errors are told unasked, and a pipe that nobody reads is one
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _normalised(arguments: list[str]) -> list[str]:
     """`--help` for no command at all, and the usual spellings of help and version."""
     match arguments:
-        case [] | ["-h" | "--help", *_]:
+        case [] | ["-h" | "--help", *_] | ["help"]:
             return ["--help"]
         case ["-V" | "--version", *_]:
             return ["version"]
-        case ["help", name, *_] if name in COMMANDS:
+        case ["help", name, *_]:
             return [name, "--help"]
     return arguments
 
@@ -114,18 +159,13 @@ def _take_options(name: str, command: Command, arguments: list[str]) -> tuple[di
 
 def _run(name: str, arguments: list[str]) -> int:
     import django
-    from django.core.management import ManagementUtility, get_commands
+    from django.core.management import ManagementUtility
 
     try:
         django.setup()
     except OSError as error:
         raise BadSetting(f"HECTOR_HOME cannot be used: {error.strerror}: {error.filename}") from None
-    if name not in get_commands() and name != "help":
-        raise BadSetting(f"there is no command {name!r} (see `hector --help`)")
-    try:
-        ManagementUtility(["hector", name, *arguments]).execute()
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+    ManagementUtility(["hector", name, *arguments]).execute()
     return 0
 
 
@@ -145,10 +185,6 @@ def _with_flags(text: str, given: dict[str, str]) -> str:
 
 def help_text() -> str:
     lines = ["usage: hector COMMAND [options]", "", "Hector runs AI agents' work as durable tasks.", ""]
-    for title, commands in (("Run", RUN), ("Configure", CONFIGURE), ("Maintain", MAINTAIN)):
-        lines += [f"{title}:", *(f"  {name:<10}{command.summary}" for name, command in commands.items()), ""]
-    lines += [
-        "`hector COMMAND --help` says more. `hector help` lists Django's own commands, which work here too.",
-        NOTE,
-    ]
-    return "\n".join(lines)
+    for title, commands in GROUPS.items():
+        lines += [f"{title}:", *(f"  {name:<17}{command.summary}" for name, command in commands.items()), ""]
+    return "\n".join([*lines, "`hector COMMAND --help` says more.", NOTE])

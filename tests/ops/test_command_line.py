@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands
 
 from hector_site import VERSION
+from hector_site.cli import COMMANDS, main
 from tests.ops.processes import free_port
 from tests.support.installation import ROOT
 
@@ -53,8 +55,42 @@ def test_version(tmp_path: Path, argument: str) -> None:
     assert hector(tmp_path, argument).stdout.strip() == VERSION
 
 
-def test_django_commands_work_too(tmp_path: Path) -> None:
+def test_some_of_djangos_commands_work_too_and_take_our_options(tmp_path: Path) -> None:
     assert "no issues" in hector(tmp_path, "check").stdout
+    url = f"sqlite://{tmp_path}/elsewhere.db"
+    code = "from django.conf import settings; print(settings.HECTOR_DATABASE)"
+    assert hector(tmp_path, "shell", "--no-imports", "-c", code, "--database", url).stdout.strip() == url
+
+
+@pytest.mark.parametrize("name", sorted({*get_commands(), "qcluster", "tenant_command", "bogus"} - set(COMMANDS)))
+def test_what_would_pass_hectors_rules_by_is_no_command(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HECTOR_ROLE", "")  # which it sets, and pytest sets back
+    assert main([name, "--help"]) == 2
+    assert capsys.readouterr().err == f"hector: there is no command {name!r} (see `hector --help`)\n"
+
+
+def test_every_command_that_is_listed_is_there() -> None:
+    assert set(COMMANDS) - {"version"} <= set(get_commands())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"), [(["--help"], "1"), (["--help"], ""), (["serve", "--help"], ""), (["openapi"], "")]
+)
+def test_output_that_nobody_reads_to_its_end_is_no_fault(tmp_path: Path, arguments: list[str], unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        env=os.environ | {"HECTOR_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": unbuffered},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`manage.py openapi`: the API's description, as `docs/openapi.json` keeps it (`make openapi`)."""
+"""`hector openapi`: the API's description, as `docs/openapi.json` keeps it (`make openapi`)."""
 
 from __future__ import annotations
 

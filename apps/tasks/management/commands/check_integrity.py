@@ -1,4 +1,4 @@
-"""`manage.py check_integrity`: are the invariants of tasks and queue entries true?"""
+"""`hector check_integrity`: are the invariants of tasks and queue entries true?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py migrate`: every schema of the installation. With an app label or an option of Django's, Django's own."""
+"""`hector migrate`: every schema of the installation. With an app label or an option of Django's, Django's own."""
 
 from __future__ import annotations
 
