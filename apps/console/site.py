@@ -20,6 +20,7 @@ from apps.console import frame
 from apps.console.login import LoginForm
 from apps.console.people import PeopleAdmin
 from apps.console.views import (
+    again,
     agents,
     configuration,
     dead_letters,
@@ -73,7 +74,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             ("tasks/new/", new_task.new, "new_task"),
             ("tasks/<uuid:task_id>/", task.page, "task"),
             ("tasks/<uuid:task_id>/cancel/", task.cancel, "task_cancel"),
-            ("tasks/<uuid:task_id>/retry/", task.retry, "task_retry"),
+            ("tasks/<uuid:task_id>/retry/", again.retry, "task_retry"),
+            ("tasks/<uuid:task_id>/fork/", again.fork, "task_fork"),
             ("dead-letters/", dead_letters.index, "dead_letters"),
             ("dead-letters/letters/", dead_letters.listed, "letters"),
             ("dead-letters/retry/", dead_letters.retry, "letters_retry"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.console import words
 from apps.tasks.events import EventType
-from apps.tasks.models import Event, Task
+from apps.tasks.models import Event, Task, TaskStatus
 
 SHOWN = 400  # rows of events; a longer timeline shows the last ones
 
@@ -27,6 +27,8 @@ class Row:
     seconds: float | None = None
     open: bool = False  # it has begun and not ended
     error: str = ""
+    inner: bool = False  # a part of the attempt above it
+    task: str = ""  # another one that it is about
     detail: Any = None  # a payload
     offset: float = 0.0  # seconds since the first event
     left: float = 0.0
@@ -54,8 +56,10 @@ def of(task: Task) -> Timeline:
     return Timeline(rows, (events[0].seq or 1) - 1, total)
 
 
-Key = tuple[str, Any]  # what has begun: "llm" and its request, or "tool" and its call
+Key = tuple[str, Any]  # what has begun: "llm" and its request, "tool" and its call, or "attempt" and "wait"
 _KINDS = {"llm": ("smart_toy", "Model", "model"), "tool": ("build", "Tool", "tool")}
+_ATTEMPT: Key = ("attempt", None)
+_WAIT: Key = ("wait", None)  # for a worker, for the next attempt, or for a person
 
 
 def _rows(events: list[Event], task: Task) -> list[Row]:
@@ -74,13 +78,17 @@ def _rows(events: list[Event], task: Task) -> list[Row]:
                 _end(begun, ("tool", payload.get("call")), event, rows)
             case _:
                 _interrupt(event, begun)
-                rows.append(_plain(event, task))
+                row = _plain(event, task)
+                rows.append(row)
+                if (stretch := _stretch(event, task)) is not None:
+                    row.open = True
+                    begun[stretch] = row
     return rows
 
 
 def _row(key: Key, event: Event) -> Row:
     icon, kind, name = _KINDS[key[0]]
-    return Row(event.seq or 0, icon, f"{kind} {event.payload.get(name, '')}", event.at)
+    return Row(event.seq or 0, icon, f"{kind} {event.payload.get(name, '')}", event.at, inner=True)
 
 
 def _begin(begun: dict[Key, Row], key: Key, event: Event) -> Row:
@@ -106,63 +114,79 @@ def _end(begun: dict[Key, Row], key: Key, event: Event, rows: list[Row], text: s
 
 _ENDS = {
     EventType.EXECUTION_STARTED, EventType.EXECUTION_COMPLETED, EventType.EXECUTION_FAILED,
-    EventType.EXECUTION_CANCELLED, EventType.EXECUTION_PAUSED, EventType.RETRY_SCHEDULED,
+    EventType.EXECUTION_CANCELLED, EventType.EXECUTION_PAUSED, EventType.EXECUTION_RESUMED, EventType.RETRY_SCHEDULED,
 }  # fmt: skip
 
 
 def _interrupt(event: Event, begun: dict[Key, Row]) -> None:
-    """The attempt is over, or another one begins: what was under way did not finish."""
+    """The attempt is over, or another one begins, or a wait ends: what was under way goes no further."""
     if event.type not in _ENDS:
         return
-    for row in begun.values():
+    for (kind, _), row in begun.items():
         row.open = False
-        row.text = row.text or "did not finish"
         row.seconds = (event.at - row.at).total_seconds()
+        if kind in _KINDS:
+            row.text = row.text or "did not finish"
     begun.clear()
+
+
+def _stretch(event: Event, task: Task) -> Key | None:
+    """What begins with an event and goes on until another one: it has a length of its own."""
+    match event.type:
+        case EventType.EXECUTION_STARTED:
+            return _ATTEMPT
+        case EventType.EXECUTION_PAUSED | EventType.EXECUTION_RESUMED | EventType.RETRY_SCHEDULED:
+            return _WAIT
+        case EventType.STATE_CHANGED if event.payload.get("to") == TaskStatus.PENDING:
+            return _WAIT
+    return None
+
+
+_PLAIN = {  # icon, tone and title of what says no more by itself
+    EventType.EXECUTION_COMPLETED: ("check_circle", "completed", "Completed"),
+    EventType.EXECUTION_FAILED: ("error", "failed", "Failed"),
+    EventType.EXECUTION_CANCELLED: ("block", "cancelled", "Cancelled"),
+    EventType.EXECUTION_PAUSED: ("undo", "pending", "Handed back"),
+    EventType.EXECUTION_RESUMED: ("play_arrow", "pending", "Goes on"),
+    EventType.APPROVAL_REQUESTED: ("contact_support", "input_required", "Asked about {tool}"),
+    EventType.APPROVAL_DECIDED: ("how_to_reg", "input_required", "Decided about {tool}"),
+    EventType.RETRY_SCHEDULED: ("schedule", "pending", "Attempt {attempt} failed"),
+    EventType.DEAD_LETTERED: ("inbox", "failed", "Filed with the dead letters"),
+    EventType.DEAD_LETTER_DISCARDED: ("delete", "cancelled", "Dead letter discarded"),
+    EventType.FORKED: ("fork_right", "plain", "Forked"),
+}
 
 
 def _plain(event: Event, task: Task) -> Row:
     payload = event.payload
     row = Row(event.seq or 0, "circle", event.type, event.at, actor=event.actor, text=payload.get("reason", ""))
+    if event.type in _PLAIN:
+        row.icon, row.tone, title = _PLAIN[EventType(event.type)]
+        row.title = title.replace("{tool}", str(payload.get("tool"))).replace("{attempt}", str(payload.get("attempt")))
     match event.type:
         case EventType.STATE_CHANGED:
             _state_changed(row, payload)
         case EventType.EXECUTION_STARTED:
             row.icon, row.tone = "play_circle", "running"
-            row.title = f"Attempt {payload.get('attempt')} of {task.max_retries + 1} started"
+            row.title = f"Attempt {payload.get('attempt')} of {task.max_retries + 1}"
             row.text = f"on {payload.get('worker')}"
             if payload.get("resumed_from"):
                 row.text += f", on from checkpoint {payload['resumed_from']}"
-        case EventType.EXECUTION_COMPLETED:
-            row.icon, row.tone, row.title = "check_circle", "completed", "Completed"
         case EventType.EXECUTION_FAILED:
-            row.icon, row.tone, row.title = "error", "failed", "Failed"
             row.error = _message(payload.get("error"))
-        case EventType.EXECUTION_CANCELLED:
-            row.icon, row.tone, row.title = "block", "cancelled", "Cancelled"
-        case EventType.EXECUTION_PAUSED:
-            row.icon, row.tone, row.title = "undo", "pending", "Handed back"
-            if payload.get("waits_for_person"):
-                row.icon, row.tone, row.title = "back_hand", "input_required", "Waits for a person"
+        case EventType.EXECUTION_PAUSED if payload.get("waits_for_person"):
+            row.icon, row.tone, row.title = "back_hand", "input_required", "Waits for a person"
         case EventType.EXECUTION_RESUMED:
-            row.icon, row.tone, row.title = "play_arrow", "pending", "Goes on"
             row.text = f"after a wait of {words.duration(payload.get('waited_seconds'))}"
-        case EventType.APPROVAL_REQUESTED:
-            row.icon, row.tone, row.title = "back_hand", "input_required", f"Asked about {payload.get('tool')}"
         case EventType.APPROVAL_DECIDED:
             decision = str(payload.get("decision", "")).replace("_", " ")
-            row.icon, row.tone, row.title = "how_to_reg", "input_required", f"Decided about {payload.get('tool')}"
             row.text = f"{decision}: {payload['comment']}" if payload.get("comment") else decision
         case EventType.RETRY_SCHEDULED:
-            row.icon, row.tone = "schedule", "pending"
-            row.title = f"Attempt {payload.get('attempt')} failed"
             row.text = f"next one {words.duration(payload.get('delay_seconds'))} later"
             row.error = _message(payload.get("error"))
-        case EventType.DEAD_LETTERED:
-            row.icon, row.tone, row.title = "inbox", "failed", "Filed with the dead letters"
-        case EventType.DEAD_LETTER_DISCARDED:
-            row.icon, row.tone, row.title = "delete", "cancelled", "Dead letter discarded"
-        case _:
+        case EventType.FORKED:
+            row.task, row.text = payload.get("task", ""), _again(payload)
+        case _ if event.type not in _PLAIN:
             row.detail = payload or None
     return row
 
@@ -172,8 +196,19 @@ def _state_changed(row: Row, payload: dict[str, Any]) -> None:
         row.icon, row.tone, row.title = "block", "cancelled", "Asked to stop"
     elif payload.get("from"):
         row.icon, row.tone, row.title = "replay", "pending", "Retried"
+        row.text = _again(payload)
+    elif payload.get("forked_from"):
+        row.icon, row.tone, row.title = "fork_right", "pending", "Made as a fork"
+        row.task = payload["forked_from"]
+        row.text = _again(payload)
     else:
         row.icon, row.tone, row.title = "inbox", "pending", "Accepted"
+
+
+def _again(payload: dict[str, Any]) -> str:
+    """From where a retry or a fork goes on, and why."""
+    checkpoint = payload.get("from_checkpoint")
+    return ": ".join(filter(None, [checkpoint and f"from checkpoint {checkpoint}", payload.get("reason")]))
 
 
 def _tokens(payload: dict[str, Any]) -> str:

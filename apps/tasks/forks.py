@@ -41,8 +41,8 @@ def fork(
 ) -> Task:
     """Makes and queues a fork, whatever the parent's state. Called inside the App.
 
-    `newest` gives it the agent's newest version in place of the parent's. A call that the copied journal knows only the
-    start of runs again. Raises NotResumable, InputInvalid or NoNewestVersion.
+    `newest` gives it the agent's newest version in place of the parent's. A call that is in doubt
+    in the copied journal is so in the fork: it asks. Raises NotResumable, InputInvalid or NoNewestVersion.
     """
     with transaction.atomic():
         lifecycle.lock(parent)

@@ -35,6 +35,7 @@ class Replay:
 
     from_checkpoint: int | None  # the last one that is kept; None: from the beginning
     tool_calls: tuple[ToolCall, ...] = ()  # asked for by the last kept model turn and without a kept result: these run
+    in_doubt: tuple[ToolCall, ...] = ()  # of the same, those that had begun: a person is asked before anything else
     model_turns: int = 0  # that are set aside; the model is asked anew
     set_aside: tuple[ToolCall, ...] = ()  # calls whose record is set aside: they run again if the model asks again
 
@@ -42,21 +43,27 @@ class Replay:
         return {
             "from_checkpoint": self.from_checkpoint,
             "tool_calls": _as_json(self.tool_calls),
+            "in_doubt": _as_json(self.in_doubt),
             "set_aside": {"model_turns": self.model_turns, "tool_calls": _as_json(self.set_aside)},
         }
 
     def sentence(self) -> str:
         """The same for people."""
-        begins = "It starts from the beginning."
+        parts = ["It starts from the beginning."]
         if self.from_checkpoint is not None:
-            begins = f"It goes on after checkpoint {self.from_checkpoint}."
-        runs = f" Run again: {_names(self.tool_calls)}." if self.tool_calls else ""
-        count = "one model turn" if self.model_turns == 1 else f"{self.model_turns} model turns"
-        turns = f" Asked again: {count}." if self.model_turns else ""
-        aside = (
-            f" Ran before, and run again if the model asks again: {_names(self.set_aside)}." if self.set_aside else ""
-        )
-        return begins + runs + turns + aside
+            parts = [
+                f"It goes on after checkpoint {self.from_checkpoint}; what is recorded up to there is not repeated."
+            ]
+        if self.tool_calls:
+            parts.append(f"These calls run: {_names(self.tool_calls)}.")
+        if self.in_doubt:
+            parts.append(f"A person is asked first, since nobody knows whether they ran: {_names(self.in_doubt)}.")
+        if self.model_turns:
+            turns = "one recorded answer is" if self.model_turns == 1 else f"{self.model_turns} recorded answers are"
+            parts.append(f"The model is asked anew: {turns} set aside.")
+        if self.set_aside:
+            parts.append(f"These calls ran before, and run again if the model asks again: {_names(self.set_aside)}.")
+        return " ".join(parts)
 
 
 def points(task: Task) -> QuerySet[Checkpoint]:
@@ -82,11 +89,14 @@ def plan(task: Task, from_checkpoint: int | None = None, *, anew: bool = False) 
     kept, behind = [point for point in journal if point.seq <= at], [point for point in journal if point.seq > at]
     last_turn = [point for point in kept if point.kind == Kind.MODEL][-1:]
     answered = {point.key for point in kept if point.kind == Kind.TOOL_RESULT}
+    in_doubt = _in_doubt(kept)
+    wanted = [call for call in _calls(last_turn) if call.call not in answered]
     has_run = {point.key for point in behind}
     turns = [point for point in behind if point.kind == Kind.MODEL]
     return Replay(
         at or None,
-        tuple([call for call in _calls(last_turn) if call.call not in answered][:MOST_NAMED]),
+        tuple([call for call in wanted if call.call not in in_doubt][:MOST_NAMED]),
+        tuple([call for call in wanted if call.call in in_doubt][:MOST_NAMED]),
         len(turns),
         tuple([call for call in _calls(turns) if call.call in has_run][:MOST_NAMED]),
     )
@@ -111,12 +121,29 @@ def _check(task: Task, wanted: int, journal: list[Checkpoint]) -> None:
     )
 
 
+def _in_doubt(kept: Iterable[Checkpoint]) -> set[str]:
+    """The keys of calls that have begun and of which nothing later is known."""
+    keys: set[str] = set()
+    for point in kept:
+        if point.kind == Kind.TOOL_STARTED:
+            keys.add(point.key)
+        else:
+            keys.discard(point.key)
+    return keys
+
+
 def _calls(turns: Iterable[Checkpoint]) -> list[ToolCall]:
     """The tool calls that these model turns ask for."""
+    found = Checkpoint.objects.filter(pk__in=[turn.pk for turn in turns]).order_by("seq")
+    return [call for turn in found for call in calls_of(turn)]
+
+
+def calls_of(turn: Checkpoint) -> list[ToolCall]:
+    """The tool calls that a model turn asks for."""
+    number = int(turn.key.partition(":")[2])
     return [
-        ToolCall(part["tool_name"], checkpoints.call_key(int(point.key.partition(":")[2]), part["tool_call_id"]))
-        for point in Checkpoint.objects.filter(pk__in=[turn.pk for turn in turns]).order_by("seq")
-        for message in point.content["messages"]
+        ToolCall(part["tool_name"], checkpoints.call_key(number, part["tool_call_id"]))
+        for message in turn.content["messages"]
         for part in message.get("parts", ())
         if part.get("part_kind") == "tool-call" and part["tool_name"] != _OUTPUT_TOOL
     ]

@@ -73,7 +73,10 @@ def test_a_task_runs_again_from_a_checkpoint_and_the_answer_says_what_happens_ag
     assert said["from_checkpoint"] == 4
     assert [call["tool"] for call in said["tool_calls"]] == ["look_up"]
     assert said["set_aside"] == {"model_turns": 1, "tool_calls": []}
-    assert said["summary"] == "It goes on after checkpoint 4. Run again: look_up. Asked again: one model turn."
+    assert said["summary"] == (
+        "It goes on after checkpoint 4; what is recorded up to there is not repeated. These calls run: look_up."
+        " The model is asked anew: one recorded answer is set aside."
+    )
     after = checkpoints(operator, task)
     assert [point["seq"] for point in after if point["set_aside"]] == [5, 6]
     assert [point["seq"] for point in after if point["resumable"]] == [1, 3, 4]
@@ -107,7 +110,7 @@ def test_a_task_is_forked_from_a_checkpoint(operator: Person, viewer: Person) ->
     assert (answer.status_code, child["status"], answer["Location"]) == (202, "pending", f"/tasks/{child['id']}")
     assert (child["forked_from"], child["forked_at_checkpoint"]) == (task["id"], 3)
     assert child["checkpoint_bytes"] > 11 * LONG
-    assert child["replay"]["summary"].startswith("It goes on after checkpoint 3.")
+    assert child["replay"]["summary"].startswith("It goes on after checkpoint 3;")
     with working():
         rest = operator.post("/tasks", {"agent": "agent", "input": "hi"}, Prefer="wait=20")
     assert rest.status_code == 200

@@ -18,6 +18,7 @@ CHANGING = {
     "new_task",
     "task_cancel",
     "task_retry",
+    "task_fork",
     "queue_pause",
     "queue_resume",
     "agent_pause",
@@ -103,7 +104,7 @@ def test_what_changes_something_needs_the_forms_mark(
     assert task.status == TaskStatus.PENDING
 
 
-@pytest.mark.parametrize("verb", ["cancel", "retry"])
+@pytest.mark.parametrize("verb", ["cancel", "retry", "fork"])
 def test_looking_at_what_an_action_would_do_does_not_do_it(verb: str, console: Client, configured: App) -> None:
     task = agents.submit(configured, "echo")
     before = task.last_seq
@@ -115,7 +116,7 @@ def test_looking_at_what_an_action_would_do_does_not_do_it(verb: str, console: C
 @pytest.mark.django_db(transaction=True)
 def test_another_apps_task_does_not_exist(console: Client, configured: App, other_app: App) -> None:
     task = agents.submit(configured, "echo")
-    for path in ("", "cancel/", "retry/"):
+    for path in ("", "cancel/", "retry/", "fork/"):
         assert console.get(f"/admin/tasks/{task.pk}/{path}?app=acme").status_code == 200
         assert console.get(f"/admin/tasks/{task.pk}/{path}?app=globex").status_code == 404
     assert console.post(f"/admin/tasks/{task.pk}/cancel/", {"app": "globex"}).status_code == 404

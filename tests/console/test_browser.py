@@ -215,6 +215,19 @@ def test_an_operator_cancels_what_runs_and_retries_it(operator: Visit) -> None:
     state(page, "cancelled")
 
 
+def test_a_fork_goes_on_from_a_chosen_checkpoint_and_says_before_what_runs_again(operator: Visit) -> None:
+    page = operator.submit("clerk", "Where is order A-1042?")
+    state(page, "completed")
+    page.get_by_role("link", name="Fork from checkpoint 1").click()
+    expect(page.locator("#plan")).to_contain_text("These calls run: lookup_order.")
+    page.get_by_label("Tool lookup_order answered").check()
+    expect(page.locator("#plan")).to_contain_text("The model is asked anew: one recorded answer is set aside.")
+    page.get_by_role("button", name="Fork this task").click()
+    expect(page.locator("#part-timeline")).to_contain_text("Made as a fork")
+    state(page, "completed")
+    expect(page.locator("#part-timeline")).not_to_contain_text("Tool lookup_order")
+
+
 def test_the_app_is_switched_at_the_top(operator: Visit) -> None:
     page = operator.open("/admin/tasks/")
     page.get_by_label("App", exact=True).select_option("acme")
@@ -264,7 +277,8 @@ def test_every_page_fits_reads_well_and_raises_no_error(dressed: Visit, request:
     state(dressed.page, "failed")
     paths = [
         "/admin/", "/admin/tasks/", "/admin/tasks/?status=failed&created=1h&q=cannot", "/admin/tasks/?q=nothing",
-        "/admin/tasks/new/?agent=report", task, f"{task}retry/", "/admin/agents/", "/admin/agents/clerk/",
+        "/admin/tasks/new/?agent=report", task, f"{task}retry/", f"{task}fork/",
+        "/admin/agents/", "/admin/agents/clerk/",
         "/admin/dead-letters/", "/admin/dead-letters/letters/", "/admin/dead-letters/retry/?agent=broken",
         "/admin/dead-letters/discard/", "/admin/dead-letters/?status=discarded",
         "/admin/configuration/", "/admin/configuration/1/", "/admin/platform/apps/", "/admin/platform/apps/acme/",

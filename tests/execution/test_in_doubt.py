@@ -7,7 +7,7 @@ from typing import Any
 from apps.approvals import lifecycle as approvals
 from apps.approvals.models import Approval
 from apps.queue.models import QueueEntry
-from apps.tasks import lifecycle
+from apps.tasks import lifecycle, replay
 from apps.tasks.integrity import complaints
 from apps.tasks.models import Attempt, DeadLetter, TaskStatus
 from apps.tenancy.models import App
@@ -96,6 +96,19 @@ def test_all_calls_of_a_turn_that_are_in_doubt_are_asked_at_once_and_the_others_
     by_key = {point.key: point.content["value"] for point in task.checkpoints.filter(kind="tool_result")}
     assert [by_key[first.call], by_key[second.call]] == ["one", "two"]
     assert functions.calls["slow_charge"] == 2
+
+
+def test_a_retry_says_that_it_will_ask_about_a_call_in_doubt_and_asks(app: App) -> None:
+    task = interrupted(app, "slow_charge")
+    with working():
+        asks(task)
+        lifecycle.cancel(app, task, by="anna")
+        plan = replay.plan(task)
+        assert ([call.tool for call in plan.in_doubt], plan.tool_calls) == (["slow_charge"], ())
+        assert plan.sentence().endswith("A person is asked first, since nobody knows whether they ran: slow_charge.")
+        lifecycle.retry(app, task, by="anna")
+        asks(task)
+    assert functions.calls["slow_charge"] == 1
 
 
 def test_a_tool_that_was_stopped_by_a_time_limit_is_in_doubt_too(app: App) -> None:

@@ -81,7 +81,7 @@ def test_a_retry_goes_on_after_the_checkpoint_and_runs_what_came_after_it_anew(
     point = seq(failed, "model:2")
     plan = replay.plan(failed, point)
     assert [call.tool for call in plan.tool_calls] == ["charge"] and plan.model_turns == 0
-    assert "Run again: charge" in plan.sentence()
+    assert "These calls run: charge." in plan.sentence()
     lifecycle.retry(app, failed, by="anna", from_checkpoint=point)
     assert goes_on(failed, server, DONE).output == {"text": "All done."}
     assert functions.calls == {"look_up": 1, "charge": 2}

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from apps.console import words
+from apps.console import inputs, words
 
 register = template.Library()
 
@@ -140,10 +140,7 @@ def payload(value: Any, key: str, label: str = "") -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """`{"text": "…"}` is how a plain text is stored."""
-    if isinstance(value, dict) and set(value) == {"text"} and isinstance(value["text"], str):
-        return value["text"]
-    return value
+    return value["text"] if inputs.is_text(value) else value
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -14,15 +13,14 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from apps.agents.models import Agent
-from apps.console import filters, letters
+from apps.console import filters, inputs, letters
 from apps.console.letters import Letters, number
-from apps.console.templatetags.console import pretty
 from apps.console.views.render import live_page
 from apps.console.views.render import page as show_page
-from apps.console.words import Count, plural
+from apps.console.words import Count, plural, sentence
 from apps.tasks import dead_letters, operations
 from apps.tasks.dead_letters import LetterResolved
-from apps.tasks.models import DeadLetter, Operation, Task
+from apps.tasks.models import DeadLetter, Operation
 from apps.tasks.operations import OperationRefused, Request, SetChanged, Shown
 from apps.tenancy.models import App
 
@@ -151,7 +149,7 @@ def discard(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
                 messages.success(request, "The letter is discarded. Its task stays failed.")
                 return redirect(which.but(letter=None).url)
         except LetterResolved as error:
-            asked.changed = _sentence(error)
+            asked.changed = sentence(error)
     return _answer(
         show_page(
             request, site, "letter_discard.html", "Discard letter", _crumbs(), app=app, letter=letter, which=which,
@@ -172,7 +170,7 @@ def _act(request: HttpRequest, app: App, site: AdminSite, which: Letters, verb: 
     first = letters.newest(which).first()
     which = which.fixed(first.pk if first else 0)
     shown = operations.shown(which.wanted())
-    asked.given = asked.given or (pretty(first.task.input) if first else "")
+    asked.given = asked.given or (inputs.as_text(first.task.input) if first else "")
     agents = list(dead_letters.find(which.wanted()).order_by().values_list("agent", flat=True).distinct()[:11])
     return _answer(
         show_page(
@@ -202,7 +200,7 @@ def _start(request: HttpRequest, app: App, which: Letters, verb: Operation.Verb,
             everything=asked.typed.strip().lower() == ALL,
         )
     except ValueError as error:
-        asked.fault = f"The input was not accepted. {_sentence(error)}"
+        asked.fault = f"The input was not accepted. {sentence(error)}"
         return None
     if verb == Operation.Verb.DISCARD and (fault := _reason_fault(asked)):
         asked.fault = fault
@@ -214,9 +212,9 @@ def _start(request: HttpRequest, app: App, which: Letters, verb: Operation.Verb,
     try:
         return operations.start(app, wanted, by=request.user.get_username(), expected=expected)
     except SetChanged as error:
-        asked.changed = f"{_sentence(error)} Look at them again below."
+        asked.changed = f"{sentence(error)} Look at them again below."
     except OperationRefused as error:
-        asked.changed = _sentence(error)
+        asked.changed = sentence(error)
     return None
 
 
@@ -225,11 +223,7 @@ def _new_input(which: Letters, asked: Asked) -> Any:
     if asked.start != "input":
         return None
     first = letters.newest(which).first()
-    return asked.given if first is None or _is_text(first.task) else json.loads(asked.given)
-
-
-def _is_text(task: Task) -> bool:
-    return isinstance(task.input, dict) and set(task.input) == {"text"} and isinstance(task.input["text"], str)
+    return inputs.read(asked.given, like=first.task.input) if first else asked.given
 
 
 def _asked(request: HttpRequest) -> Asked:
@@ -268,8 +262,3 @@ def _crumbs() -> list[tuple[str, str]]:
 
 def _by(letter: DeadLetter) -> str:
     return f" by {letter.resolved_by}" if letter.resolved_by else ""
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -226,7 +226,8 @@ class SetAsideOut(serializers.Serializer[Any]):
 @extend_schema_serializer(component_name="Replay")
 class ReplayOut(serializers.Serializer[Any]):
     from_checkpoint = serializers.IntegerField(allow_null=True, help_text="The last one kept; null: none is.")
-    tool_calls = ToolCallOut(many=True, help_text="Run again: asked for, and without a result that is kept.")
+    tool_calls = ToolCallOut(many=True, help_text="Run: asked for, and without a result that is kept.")
+    in_doubt = ToolCallOut(many=True, help_text="Asked for and begun, nobody knows how it ended: a person is asked.")
     set_aside = SetAsideOut()
     summary = serializers.CharField(help_text="The same in a sentence.")
 
