@@ -125,7 +125,11 @@ USE_TZ = True
 USE_I18N = True
 
 # --- Queue and workers ----------------------------------------------------------------------------------------------
-HECTOR_QUEUE_HANDLERS = {"task": "apps.execution.run", "operation": "apps.tasks.operations_run"}
+HECTOR_QUEUE_HANDLERS = {
+    "task": "apps.execution.run",
+    "operation": "apps.tasks.operations_run",
+    "outbox": "apps.tasks.outbox_run",
+}
 HECTOR_QUEUE_WORKERS = envint("HECTOR_QUEUE_WORKERS", 4, least=1)
 HECTOR_QUEUE_MAX_RETRIES = envint("HECTOR_QUEUE_MAX_RETRIES", 3, least=0)
 HECTOR_QUEUE_INITIAL_DELAY = envduration("HECTOR_QUEUE_INITIAL_DELAY", "1s")

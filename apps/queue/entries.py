@@ -18,6 +18,7 @@ from apps.queue import sql
 from apps.tenancy.models import App
 
 CHANNEL = "hector_queue"
+AHEAD = 1000  # the priority of what must not wait behind an App's tasks, whose highest is 100
 
 
 @dataclass(frozen=True)

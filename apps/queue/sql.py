@@ -87,14 +87,22 @@ def execute_batch(columns: Mapping[str, str], rows: Iterable[Sequence[Any]], sta
     rows = list(rows)
     if not rows:
         return 0
+    touched = execute(_with_batch(columns, rows, statement), [value for row in rows for value in row])
+    # Python's sqlite3 does not count the rows of a statement that begins with WITH.
+    return touched if is_postgresql() else int(fetch("SELECT CHANGES()")[0][0])
+
+
+def fetch_batch(columns: Mapping[str, str], rows: Iterable[Sequence[Any]], statement: str) -> list[tuple[Any, ...]]:
+    """As `execute_batch`, of a statement that returns rows."""
+    rows = list(rows)
+    return fetch(_with_batch(columns, rows, statement), [value for row in rows for value in row]) if rows else []
+
+
+def _with_batch(columns: Mapping[str, str], rows: Sequence[Sequence[Any]], statement: str) -> str:
     types = [f"%s::{kind}" for kind in columns.values()] if is_postgresql() else ["%s"] * len(columns)
     following = f", ({placeholders(len(columns))})" * (len(rows) - 1)
     values = f"VALUES ({', '.join(types)}){following}"  # the first row's types are those of all
-    touched = execute(
-        f"WITH batch ({', '.join(columns)}) AS ({values}) {statement}", [value for row in rows for value in row]
-    )
-    # Python's sqlite3 does not count the rows of a statement that begins with WITH.
-    return touched if is_postgresql() else int(fetch("SELECT CHANGES()")[0][0])
+    return f"WITH batch ({', '.join(columns)}) AS ({values}) {statement}"
 
 
 def fetch(statement: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import models
 
 from apps.queue import sql
+from apps.tasks import outbox
 from apps.tenancy.models import App
 
 
@@ -57,16 +58,17 @@ def append_events(events: Sequence[tuple[UUID, int, NewEvent]]) -> None:
     Each comes with its place counted back from `last_seq`: 0 is the last one. Numbering by the task's own row, which
     the transaction holds, is what makes `seq` gapless without another lock.
     """
-    sql.execute_batch(
+    unread = sql.fetch_batch(
         {"n": "int", "task": "uuid", "back": "int", "kind": "text", "content": "jsonb", "who": "text"},
         [
             (number, sql.uid(task), back, event.type.value, sql.js(event.payload), event.actor)
             for number, (task, back, event) in enumerate(events)
         ],
-        f"INSERT INTO tasks_event (task_id, seq, type, payload, actor, at)"
-        f" SELECT task.id, task.last_seq - back, kind, content, who, {sql.now()}"
-        f" FROM batch JOIN tasks_task task ON task.id = batch.task ORDER BY n",
+        f"INSERT INTO tasks_event (task_id, seq, type, payload, actor, at, unread)"
+        f" SELECT task.id, task.last_seq - back, kind, content, who, {sql.now()}, {outbox.is_wanted('kind')}"
+        f" FROM batch JOIN tasks_task task ON task.id = batch.task ORDER BY n RETURNING unread",
     )
+    outbox.queue_if(unread)
 
 
 def record(task_id: UUID, *events: NewEvent) -> None:
@@ -75,11 +77,18 @@ def record(task_id: UUID, *events: NewEvent) -> None:
     append_events([(task_id, back, event) for event, back in zip(events, reversed(range(len(events))), strict=True)])
 
 
+def announce(*events: NewEvent) -> None:
+    """Writes events that are of no task, inside the App and the transaction that makes them true."""
+    unread = sql.fetch_batch(
+        {"n": "int", "kind": "text", "content": "jsonb", "who": "text"},
+        [(number, event.type.value, sql.js(event.payload), event.actor) for number, event in enumerate(events)],
+        f"INSERT INTO tasks_event (type, payload, actor, at, unread)"
+        f" SELECT kind, content, who, {sql.now()}, {outbox.is_wanted('kind')} FROM batch ORDER BY n RETURNING unread",
+    )
+    outbox.queue_if(unread)
+
+
 def record_hold(app: App, lane: str, what: str, by: str, reason: str) -> None:
     """Writes that the App, or one of its agents (the lane), was paused or resumed; inside the App."""
     payload = {**({"agent": lane} if lane else {"app": app.name}), "to": what, **({"reason": reason} if reason else {})}
-    json = "%s::jsonb" if sql.is_postgresql() else "%s"
-    sql.execute(
-        f"INSERT INTO tasks_event (type, payload, actor, at) VALUES (%s, {json}, %s, {sql.now()})",
-        [EventType.STATE_CHANGED.value, sql.js(payload), by],
-    )
+    announce(NewEvent(EventType.STATE_CHANGED, payload, by))

@@ -1,12 +1,14 @@
 """The invariants of tasks and their queue entries, as one list of complaints.
 
 - a pending or running task has exactly one queue entry, and no other state has one;
-- a running operation has exactly one queue entry;
+- a running operation has exactly one queue entry; where there are unread events, one to hand them over waits or runs;
 - a failed task has an open or resolved dead letter, and only a failed one has an open one;
 - the events of a task are numbered 1 … `last_seq` without gaps, its checkpoints 1 … `last_checkpoint`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from apps.queue import sql
 from apps.tenancy.context import in_app
@@ -28,6 +30,9 @@ CHECKS = {
     "running operation without its queue entry": """
         SELECT id FROM tasks_operation operation WHERE status = 'running' AND NOT EXISTS (
             SELECT 1 FROM queue_queueentry WHERE app_id = %s AND kind = 'operation' AND key = operation.id)""",
+    "unread event that nobody is going to hand over": """
+        SELECT id FROM tasks_event WHERE unread AND NOT EXISTS (
+            SELECT 1 FROM queue_queueentry WHERE app_id = %s AND kind = 'outbox')""",
     "gap in the events": """
         SELECT task.id FROM tasks_task task LEFT JOIN tasks_event event ON event.task_id = task.id WHERE %s > 0
         GROUP BY task.id, task.last_seq
@@ -42,6 +47,8 @@ CHECKS = {
 def complaints(app: App) -> list[str]:
     """What is wrong in the App; empty if nothing is."""
     with in_app(app):
-        return [
-            f"{fault}: {sql.as_uuid(row[0])}" for fault, query in CHECKS.items() for row in sql.fetch(query, [app.pk])
-        ]
+        return [f"{fault}: {_named(key)}" for fault, query in CHECKS.items() for (key,) in sql.fetch(query, [app.pk])]
+
+
+def _named(key: Any) -> str:
+    return str(key if isinstance(key, int) else sql.as_uuid(key))

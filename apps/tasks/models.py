@@ -188,6 +188,7 @@ class Event(models.Model):
     payload = models.JSONField(default=dict)
     actor = models.CharField(max_length=200, default="", db_default="")  # "" is the system
     at = models.DateTimeField(db_default=Now())
+    unread = models.BooleanField(default=False, db_default=False)  # to be handed to subscribers (`apps.tasks.outbox`)
 
     class Meta:
         ordering = ["id"]
@@ -197,6 +198,17 @@ class Event(models.Model):
                 condition=Q(task=None, seq=None) | Q(task__isnull=False, seq__isnull=False), name="event_task_has_seq"
             ),
         ]
+        indexes = [models.Index(fields=["id"], condition=Q(unread=True), name="event_unread")]
+
+
+class Subscription(models.Model):
+    """Who wants to be handed the events of a type, from the commit of this row on (`apps.tasks.outbox`)."""
+
+    subscriber = models.CharField(max_length=32)
+    type = models.CharField(max_length=32)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["type", "subscriber"], name="subscription_once")]
 
 
 class DeadLetter(models.Model):

@@ -27,8 +27,8 @@ from apps.queue.entries import NewEntry
 from apps.tasks import dead_letters
 from apps.tasks.dead_letters import OPEN, LetterFilter, LetterResolved, find
 from apps.tasks.errors import TaskOperationError
-from apps.tasks.events import EventType
-from apps.tasks.models import FINAL, DeadLetter, Event, Operation, OperationItem, TaskStatus
+from apps.tasks.events import EventType, NewEvent, announce
+from apps.tasks.models import FINAL, DeadLetter, Operation, OperationItem, TaskStatus
 from apps.tenancy.models import App
 
 log = structlog.get_logger(__name__)
@@ -284,4 +284,4 @@ def _end(operation: Operation, status: str, **values: Any) -> bool:
 
 
 def _note(operation: Operation, kind: EventType, by: str, **payload: Any) -> None:
-    Event.objects.create(type=kind, payload={"operation": str(operation.pk), **payload}, actor=by)
+    announce(NewEvent(kind, {"operation": str(operation.pk), **payload}, by))

@@ -1,7 +1,8 @@
 """The recovery sweep: tasks are the truth, queue entries are derived from them, and this makes them agree again.
 
 They are written in one transaction, but SQLite commits an App's file and the shared one separately, the App's first;
-a machine that stops between the two leaves a task without its entry, or an entry whose task is over.
+a machine that stops between the two leaves a task without its entry, or an entry whose task is over. So it is with
+operations, and with events that are to be handed over.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from django.db import transaction
 
 from apps.queue import entries, sql
 from apps.queue.entries import NewEntry
-from apps.tasks import operations
+from apps.tasks import operations, outbox
 from apps.tasks.models import Operation, Task
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
@@ -24,7 +25,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Repairs:
-    enqueued: int = 0  # tasks and operations that had no entry
+    enqueued: int = 0  # tasks, operations and unread events that had no entry
     removed: int = 0  # entries that had no task to run
 
     def __add__(self, other: Repairs) -> Repairs:
@@ -40,7 +41,8 @@ def sweep() -> int:
 def repair(app: App) -> Repairs:
     """Makes one App's queue entries agree with its tasks."""
     with in_app(app), transaction.atomic():
-        repairs = Repairs(_enqueue_missing(app) + _enqueue_operations(app), _remove_orphans(app))
+        enqueued = _enqueue_missing(app) + _enqueue_operations(app) + _enqueue_outbox(app)
+        repairs = Repairs(enqueued, _remove_orphans(app))
     if repairs != Repairs():
         log.warning("queue_repaired", app=app.name, enqueued=repairs.enqueued, removed=repairs.removed)
     return repairs
@@ -71,6 +73,18 @@ def _enqueue_operations(app: App) -> int:
     )
     operations.enqueue(app, [Operation(pk=sql.as_uuid(row[0])) for row in rows])
     return len(rows)
+
+
+def _enqueue_outbox(app: App) -> int:
+    """One entry is enough, whatever is unread. `event_unread` serves the choice."""
+    left = sql.fetch(
+        "SELECT 1 FROM tasks_event WHERE unread AND NOT EXISTS ("
+        " SELECT 1 FROM queue_queueentry WHERE app_id = %s AND kind = %s) ORDER BY id LIMIT 1",
+        [app.pk, outbox.KIND],
+    )
+    if left:
+        outbox.queue(app)
+    return len(left)
 
 
 def _remove_orphans(app: App) -> int:
