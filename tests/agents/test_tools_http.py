@@ -21,9 +21,9 @@ from pydantic import ValidationError
 from pytest_django import Settings
 
 from apps.agents.registry import BuildContext
-from apps.agents.tools import guard
-from apps.agents.tools.guard import AddressRefused, GuardedTransport
 from apps.agents.tools.http import HttpSpec, build
+from apps.tenancy import outbound
+from apps.tenancy.outbound import AddressRefused, GuardedTransport
 from tests.agents.running import call, until
 from tests.support.http_server import Answer, LocalServer, Request
 
@@ -300,7 +300,7 @@ async def test_a_private_host_is_refused(context: BuildContext, settings: Settin
     ],
 )
 def test_only_public_addresses_are_public(address: str, public: bool) -> None:
-    assert guard.is_public(ipaddress.ip_address(address)) is public
+    assert outbound.is_public(ipaddress.ip_address(address)) is public
 
 
 @pytest.mark.parametrize("entry", ["localhost", "LOCALHOST.", "127.0.0.0/8", "127.0.0.1"])
@@ -359,7 +359,7 @@ async def test_the_certificate_must_bear_the_name_and_not_the_address(
 ) -> None:
     certificate = self_signed(tmp_path, "secure.example")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setattr(guard, "_tls", guard._tls.__wrapped__)  # read the variable anew
+    monkeypatch.setattr(outbound, "_tls", outbound._tls.__wrapped__)  # read the variable anew
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
 

@@ -29,7 +29,7 @@ PRINTED = {  # what a page promises that its commands print
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
     "docs/durability.md": ["Nothing is wrong."],
     "docs/operating.md": ['"database": "connected"'],
-    "docs/tools.md": ["$HOME; rm -rf /\\n", "which tools may not reach"],
+    "docs/tools.md": ["$HOME; rm -rf /\\n", "which Apps may not reach"],
 }
 WITH_COMMANDS = [page for page in PAGES if page.blocks("sh")]
 

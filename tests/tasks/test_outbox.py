@@ -20,6 +20,7 @@ from tests.support.agents import submit
 from tests.support.work import ended, wait_for, working
 
 HEARD = "tests"
+NOTE = EventType.OPERATION_STARTED  # any type of no task
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
 
 
 def note(number: int) -> None:
-    announce(NewEvent(EventType.CUSTOM, {"number": number}))
+    announce(NewEvent(NOTE, {"number": number}))
 
 
 def numbers(events: Sequence[Event]) -> list[int]:
@@ -52,10 +53,10 @@ def hand_over(app: App, worker: Worker) -> None:
 def test_what_is_subscribed_to_is_handed_over_and_nothing_else(app: App, worker: Worker, heard: list[Event]) -> None:
     note(1)
     assert not QueueEntry.objects.exists()
-    outbox.subscribe(HEARD, {EventType.CUSTOM})
+    outbox.subscribe(HEARD, {NOTE})
     note(2)
     announce(NewEvent(EventType.STATE_CHANGED))
-    announce(NewEvent(EventType.CUSTOM, {"number": 3}), NewEvent(EventType.STATE_CHANGED))
+    announce(NewEvent(NOTE, {"number": 3}), NewEvent(EventType.STATE_CHANGED))
     hand_over(app, worker)
     hand_over(app, worker)
     assert numbers(heard) == [2, 3]
@@ -81,11 +82,11 @@ def test_a_subscriber_that_fails_loses_nothing_and_repeats_nothing(
     app: App, worker: Worker, heard: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(app: App, events: Sequence[Event]) -> None:
-        Event.objects.create(type="custom", payload={"number": 0})  # is undone
+        Event.objects.create(type=NOTE, payload={"number": 0})  # is undone
         raise RuntimeError("a bug")
 
     monkeypatch.setitem(outbox.consumers, "other", refuse)
-    outbox.subscribe(HEARD, {EventType.CUSTOM})
+    outbox.subscribe(HEARD, {NOTE})
     note(1)
     with pytest.raises(RuntimeError):
         hand_over(app, worker)
@@ -98,7 +99,7 @@ def test_a_subscriber_that_fails_loses_nothing_and_repeats_nothing(
 
 
 def test_a_transaction_that_is_undone_hands_nothing_over(app: App, worker: Worker, heard: list[Event]) -> None:
-    outbox.subscribe(HEARD, {EventType.CUSTOM})
+    outbox.subscribe(HEARD, {NOTE})
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         note(1)
         1 / 0  # noqa: B018
@@ -111,8 +112,8 @@ def test_more_than_a_batch_is_handed_over_in_order(
     app: App, worker: Worker, heard: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "BATCH", 2)
-    outbox.subscribe(HEARD, {EventType.CUSTOM})
-    announce(*(NewEvent(EventType.CUSTOM, {"number": number}) for number in range(5)))
+    outbox.subscribe(HEARD, {NOTE})
+    announce(*(NewEvent(NOTE, {"number": number}) for number in range(5)))
     while QueueEntry.objects.exists():
         hand_over(app, worker)
     assert numbers(heard) == [0, 1, 2, 3, 4]
@@ -137,7 +138,7 @@ def test_an_event_that_commits_late_is_not_passed_over(
 ) -> None:
     if not on_postgresql:
         pytest.skip("SQLite's writers take turns: nothing commits late")
-    outbox.subscribe(HEARD, {EventType.CUSTOM})
+    outbox.subscribe(HEARD, {NOTE})
     written, commit = threading.Event(), threading.Event()
 
     def late() -> None:
@@ -160,7 +161,7 @@ def test_an_event_that_commits_late_is_not_passed_over(
 
 @pytest.mark.django_db(transaction=True)
 def test_two_readers_at_once_hand_each_event_over_once(app: App, worker: Worker, heard: list[Event]) -> None:
-    outbox.subscribe(HEARD, {EventType.CUSTOM})
+    outbox.subscribe(HEARD, {NOTE})
     for number in range(50):
         note(number)
 
@@ -174,7 +175,7 @@ def test_two_readers_at_once_hand_each_event_over_once(app: App, worker: Worker,
 
 
 def test_an_event_whose_entry_is_gone_is_found_again(app: App, worker: Worker, heard: list[Event]) -> None:
-    outbox.subscribe(HEARD, {EventType.CUSTOM})
+    outbox.subscribe(HEARD, {NOTE})
     note(1)
     entries.remove(app, QueueEntry.objects.get().key, kind=outbox.KIND)
     assert complaints(app) == [f"unread event that nobody is going to hand over: {Event.objects.get().pk}"]

@@ -5,8 +5,8 @@ A `{name}` in the URL is percent-encoded and cannot change the host; in a header
 References to secrets belong in headers and are resolved for each call.
 
 Every answer is a result that the model reads, whatever its status; so is a connection that fails. Private addresses
-are out of reach (`guard`). At most five redirects are followed. One that leads to another origin takes none of the
-document's headers along, and is not followed if it would take a body.
+are out of reach (`apps.tenancy.outbound`). At most five redirects are followed. One that leads to another origin takes
+none of the document's headers along, and is not followed if it would take a body.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import httpx2
 from pydantic import Field, field_validator, model_validator
 
 from apps.agents import registry
-from apps.agents.tools.guard import AddressRefused, GuardedTransport
 from apps.agents.tools.outcomes import CallFailed, Refused
 from apps.agents.tools.parameters import Parameters, Template
+from apps.tenancy.outbound import AddressRefused, GuardedTransport
 
 if TYPE_CHECKING:
     from pydantic_ai.toolsets import AbstractToolset

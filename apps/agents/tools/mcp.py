@@ -5,10 +5,10 @@ A server that cannot be reached fails the attempt in a way that may pass. One th
 call, for nobody knows whether the tool ran; the model reads so. What a tool itself reports as its error is the model's
 to read too.
 
-Over HTTP the rules of `guard` hold for the address, and redirects are not followed. A child process runs in the App's
-directory with the environment of a command tool (the MCP library adds `LOGNAME`, `SHELL`, `TERM` and `USER`), without
-its limits, and dies with its whole process group when the connection ends or the worker does. What it writes to
-standard error is thrown away.
+Over HTTP the rules of `apps.tenancy.outbound` hold for the address, and redirects are not followed. A child process
+runs in the App's directory with the environment of a command tool (the MCP library adds `LOGNAME`, `SHELL`, `TERM` and
+`USER`), without its limits, and dies with its whole process group when the connection ends or the worker does. What it
+writes to standard error is thrown away.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _http(spec: McpSpec, context: registry.BuildContext) -> ClientTransport:
     import httpx2
     from fastmcp.client.transports import StreamableHttpTransport
 
-    from apps.agents.tools.guard import GuardedTransport
+    from apps.tenancy.outbound import GuardedTransport
 
     def client(
         headers: dict[str, str] | None = None,

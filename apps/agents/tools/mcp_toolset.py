@@ -14,9 +14,9 @@ from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 
 from apps.agents import registry
 from apps.agents.errors import HectorToolError, PermanentError, RetryableError
-from apps.agents.tools.guard import AddressRefused
 from apps.agents.tools.mcp import CALL_TIMEOUT, CONNECT_TIMEOUT, McpSpec
 from apps.agents.tools.outcomes import CallFailed
+from apps.tenancy.outbound import AddressRefused
 
 if TYPE_CHECKING:
     from fastmcp.client.transports import ClientTransport

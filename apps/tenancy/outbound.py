@@ -1,4 +1,4 @@
-"""An HTTP transport that reaches only addresses an agent may reach.
+"""An HTTP transport that reaches only addresses that Apps may reach.
 
 A host's name is resolved once; every address it has must be public, or allowed by `HECTOR_HTTP_ALLOW` (names of hosts,
 addresses or networks). The connection then goes to one of the addresses that were checked, so a name that answers
@@ -41,7 +41,7 @@ _NOT_PUBLIC: Final = tuple(
 
 
 class AddressRefused(httpx2.RequestError):
-    """The host is, or resolves to, an address that tools may not reach."""
+    """The host is, or resolves to, an address that Apps may not reach."""
 
 
 async def system_resolver(host: str, port: int) -> list[str]:
@@ -109,7 +109,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             address = ipaddress.ip_address(text.partition("%")[0])
             if not (is_public(address) or _is_allowed(host, address)):
                 raise AddressRefused(
-                    f"{host} is at {address}, which tools may not reach; an operator allows it with HECTOR_HTTP_ALLOW",
+                    f"{host} is at {address}, which Apps may not reach; an operator allows it with HECTOR_HTTP_ALLOW",
                     request=request,
                 )
         return found
