@@ -184,7 +184,7 @@ def _kill_everybody(signum: int) -> NoReturn:
 
 def main() -> int:
     """Runs the cluster until SIGTERM or SIGINT; a second signal stops at once. The exit code."""
-    _ensure_schedules()
+    ensure_schedules()
     for module in settings.HECTOR_QUEUE_HANDLERS.values():
         import_module(module)  # before the fork: the processes share the memory, and a replacement is ready at once
     connections.close_all()  # nothing open crosses the fork
@@ -199,8 +199,8 @@ def main() -> int:
     return 0 if _stop.is_set() else 1
 
 
-def _ensure_schedules() -> None:
-    """One row per maintenance job; django-q2's scheduler runs each on one host."""
+def ensure_schedules() -> None:
+    """One row per maintenance job (the database refuses a second); django-q2's scheduler runs each on one host."""
     for job in maintenance.jobs.values():
         Schedule.objects.update_or_create(
             name=job.name, defaults={"func": job.function, "schedule_type": Schedule.MINUTES, "minutes": job.minutes}
