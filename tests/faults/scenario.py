@@ -156,6 +156,16 @@ class Scenario:
             late = timezone.now() - timedelta(seconds=seconds)
             return Worker.objects.filter(pid=pid, heartbeat_at__lt=late).exists()
 
+    def is_replaced(self, pid: int) -> bool:
+        """Whether that process, a worker, was given up: its work is others' now."""
+        with self.inside():
+            return Worker.objects.filter(pid=pid).exclude(stopped_at=None).exists()
+
+    def holds_the_files(self, pid: int) -> bool:
+        """Whether that process is inside a transaction of SQLite that writes: it locks byte 120 of a file's index."""
+        held = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+        return ["WRITE", str(pid), "120"] in ([lock[3], lock[4], lock[6]] for lock in held)
+
     def on_shift(self, pid: int) -> bool:
         """Whether that very process is (again) a worker in good standing."""
         with self.inside():
