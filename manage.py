@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""`python manage.py` is `hector`, for who looks for it here."""
+"""`python manage.py` is `hector`, for those who look for it here."""
 
 import sys
 
