@@ -4,25 +4,42 @@ One request holds one thread. On SIGTERM a worker process refuses new requests (
 them, `/health` included, until the ones in flight are done; gunicorn's master kills what outlives the grace time.
 SIGUSR1 begins the same refusal without the end: `hector serve` sends it first, so that `/health` says "draining" for
 as long as the workers drain.
+
+What is no HTTP request never reaches Django; the worker process itself answers it, with a problem as everything else.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from http import HTTPStatus
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from django.conf import settings
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from hector_site import drain
 from hector_site.env import BadSetting
+from hector_site.problems import problem
 
+log = structlog.get_logger(__name__)
 BACKLOG = 1024
+_STATUSES: Final[Mapping[type[Exception], HTTPStatus]] = {  # of errors whose kind does not tell
+    errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+    errors.InvalidResponseHeader: HTTPStatus.INTERNAL_SERVER_ERROR,  # gunicorn files these two with the others
+    errors.InvalidResponseHeaderName: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -108,6 +125,25 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
     def _wake(self) -> None:
         """The loop's next turn does not wait for something to happen."""
         self.method_queue.defer(lambda: None)
+
+    def handle_error(self, request: Any, client: socket.socket, address: Any, error: Exception) -> None:
+        """Answers what could not be read as a request; gunicorn itself would do so in HTML."""
+        status, request_id = _status_of(error), uuid.uuid4().hex
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            detail = "Something went wrong here. The log has it under this answer's X-Request-ID."
+            log.error("request_broke", request_id=request_id, exc_info=error)
+        else:
+            detail = f"This is no request that can be read: {str(error)[:200]}"
+            log.info("request_unreadable", request_id=request_id, status=status.value, reason=str(error))
+        answer = problem(status, detail, headers={"X-Request-ID": request_id, "Connection": "close"})
+        answer["Content-Length"] = str(len(answer.content))
+        with suppress(OSError):  # the client has gone
+            client.sendall(f"HTTP/1.1 {status} {status.phrase}\r\n".encode() + answer.serialize())
+
+
+def _status_of(error: Exception) -> HTTPStatus:
+    other = HTTPStatus.BAD_REQUEST if isinstance(error, errors.ParseException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    return _STATUSES.get(type(error), other)
 
 
 class QuietLogger(Logger):  # type: ignore[misc]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import logging
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +14,8 @@ from django.test import Client
 from django.urls import path
 
 from hector_site import drain, urls
+from tests.ops.conftest import Running
+from tests.ops.processes import get
 from tests.support import settings
 
 
@@ -122,3 +127,29 @@ def test_pages_run_no_inline_script_and_load_nothing_from_elsewhere(client: Clie
 def test_health_is_only_read(client: Client) -> None:
     answer = client.post("/health/live")
     assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+
+
+def sent(port: int, raw: bytes) -> http.client.HTTPResponse:
+    """The answer to these bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(raw)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer
+
+
+def test_what_cannot_be_read_as_a_request_is_refused_as_a_problem(start: Callable[..., Running]) -> None:
+    web = start("web", HECTOR_WEB_PROCESSES="1")
+    for status, raw in {
+        400: b"nonsense\r\n\r\n",
+        414: b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n",
+        431: b"GET /health HTTP/1.1\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n",
+        501: b"POST /tasks HTTP/1.1\r\nTransfer-Encoding: sausage\r\n\r\n",
+    }.items():
+        answer = sent(web.port, raw)
+        body = json.load(answer)
+        assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+        assert body["status"] == status
+        assert body["detail"].startswith("This is no request that can be read: ")
+        assert answer.headers["X-Request-ID"] in web.logged()
+    assert get(web.port)[0] == 200
