@@ -97,6 +97,6 @@ class ContentSecurityPolicy:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         if response.headers.get("Content-Type", "").startswith("text/html"):
-            policy = self.CONSOLE if request.path.startswith("/admin") else self.EVERYWHERE
+            policy = self.CONSOLE if request.path.startswith(("/admin", "/approvals/")) else self.EVERYWHERE
             response.headers.setdefault("Content-Security-Policy", policy)
         return response

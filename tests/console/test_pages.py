@@ -116,6 +116,21 @@ def test_the_queue_is_paused_for_a_reason_and_resumed(console: Client, read: Rea
     assert not QueueControl.objects.get().paused
 
 
+def test_a_worker_is_drained_after_it_was_said_what_that_does(worker: Worker, console: Client, read: Read) -> None:
+    path = f"/admin/platform/queue/workers/{worker.pk}/drain/"
+    assert f'href="{path}"' in read("/admin/platform/queue/")
+    assert "its place stays empty" in read(path)
+    assert not Worker.objects.get().draining
+    answer: Any = console.post(path, {"reason": "a new disk"}, follow=True)
+    page = answer.content.decode()
+    assert "claims nothing any more" in page and "Draining" in page and f'href="{path}"' not in page
+    assert Worker.objects.get().draining
+    again = console.post(path)
+    assert again.status_code == 409 and "It is draining already." in again.content.decode()
+    gone = console.post("/admin/platform/queue/workers/99999999999999999999/drain/")
+    assert gone.status_code == 409 and "on shift" in gone.content.decode()
+
+
 def test_the_apps_are_listed_with_what_they_have_queued(configured: App, read: Read) -> None:
     agents.submit(configured, "echo")
     page = read("/admin/platform/apps/")

@@ -11,7 +11,8 @@ from django.urls import reverse
 
 from apps.console import workforce
 from apps.console.views.render import live_page, page
-from apps.queue import control, holds
+from apps.console.workforce import Seat
+from apps.queue import control, holds, workers
 from apps.queue.models import QueueEntry
 from apps.tasks import retention
 from apps.tenancy import lifecycle
@@ -89,6 +90,28 @@ def resume(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
         messages.success(request, "The queue runs again.")
         return redirect("admin:platform_queue")
     return _ask(request, site, "Resume queue", "resume")
+
+
+def drain(request: HttpRequest, app: App, site: AdminSite, *, worker_id: int) -> HttpResponse:
+    """Asks first: the place of a drained worker stays empty until somebody starts it anew."""
+    seat = next((seat for seat in workforce.seats() if seat.worker.pk == worker_id), None)
+    refused = _refuses_drain(seat)
+    if request.method == "POST" and not refused:
+        reason = request.POST.get("reason", "").strip()[:1000]
+        if workers.drain(worker_id, by=request.user.get_username(), reason=reason):
+            messages.success(request, f"The worker {seat.worker if seat else ''} claims nothing any more.")
+            return redirect("admin:platform_queue")
+        refused = "It has gone off shift."
+    crumbs = [("Queue and workers", reverse("admin:platform_queue"))]
+    response = page(request, site, "worker_drain.html", "Drain worker", crumbs, seat=seat, refused=refused)
+    response.status_code = 409 if request.method == "POST" else 200
+    return response
+
+
+def _refuses_drain(seat: Seat | None) -> str:
+    if seat is None:
+        return "No worker of this number is on shift."
+    return "It is draining already." if seat.worker.draining else ""
 
 
 def _ask(request: HttpRequest, site: AdminSite, title: str, verb: str) -> HttpResponse:
