@@ -44,7 +44,12 @@ def _pending(app: App, task: Task) -> SafeString | str:
     entry = QueueEntry.objects.filter(app=app, kind="task", key=task.pk).first()
     if entry is None:
         return "Waiting to be put back into the queue: the next recovery sweep does it, within a minute."
-    if entry.state == QueueEntry.State.SCHEDULED and entry.run_at and entry.run_at > timezone.now():
+    now = timezone.now()
+    if entry.state == QueueEntry.State.SCHEDULED and entry.run_at and entry.run_at > now:
+        if task.next_attempt_at is None or task.next_attempt_at <= now:  # it is due, and its entry was put off
+            return format_html(
+                "A worker took it and could not begin; the worker's log says why. Another try {}.", when(entry.run_at)
+            )
         if task.attempt:
             error = format_html(" The last one ended with: {}", _message(task.error)) if task.error else ""
             return format_html(

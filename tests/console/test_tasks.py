@@ -14,8 +14,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.console.why import sentence as sentence_of
 from apps.queue import control
-from apps.queue.models import Worker
+from apps.queue.models import QueueEntry, Worker
 from apps.tasks import journal, lifecycle
 from apps.tasks.errors import TaskError
 from apps.tasks.journal import Change, NewCheckpoint
@@ -23,6 +24,7 @@ from apps.tasks.models import Checkpoint, Task, TaskStatus
 from apps.tenancy.models import App
 from tests.support import agents
 from tests.support.transitions import settle, start
+from tests.support.work import wait_for, working
 
 Read = Callable[[str], str]
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -89,6 +91,20 @@ def test_a_task_between_attempts_says_when_it_goes_on_and_what_went_wrong(
 def test_a_scheduled_task_says_when_it_starts(configured: App, read: Read) -> None:
     task = agents.submit(configured, "echo", run_at=timezone.now() + timedelta(hours=2, seconds=30))
     assert why(read(page_of(task))) == "Starts in 2 h, as it was asked to."
+
+
+def test_a_task_that_no_worker_could_begin_says_so(
+    configured: App, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a fault of Hector's own")
+
+    monkeypatch.setattr(lifecycle, "begin", broken)
+    task = agents.submit(configured, "echo")
+    with working():
+        wait_for(lambda: QueueEntry.objects.get().state == QueueEntry.State.SCHEDULED, what="it is put off")
+        sentence = re.sub(r"<[^>]+>", "", sentence_of(configured, task))
+    assert re.fullmatch(r"A worker took it and could not begin; .* Another try in (29|30) s\.", sentence), sentence
 
 
 def test_a_running_task_says_where_and_what_it_is_asked_to_do(configured: App, worker: Worker, read: Read) -> None:
