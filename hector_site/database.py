@@ -50,6 +50,7 @@ def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
             # A short reconnect_timeout, after which the next request tries anew: the pool's own pause between tries
             # doubles, and would outlast a long outage by as much again.
             entry["CONN_MAX_AGE"] = 0
+            entry["CONN_HEALTH_CHECKS"] = False  # the backend looks at what it takes from the pool
             options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10, "reconnect_timeout": 5}
         return entry
     raise BadSetting(f"the database URL {masked(url)} is of an unknown kind: {FORMS}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from apps.agents.config.spec import AgentSpec
 from apps.agents.models import AgentVersion
 
@@ -17,3 +19,12 @@ def spec_of(version: AgentVersion) -> AgentSpec:
             _read.clear()
         spec = _read[version.digest] = AgentSpec.model_validate(version.spec)
     return spec
+
+
+def specs_of(versions: Mapping[str, int]) -> dict[str, AgentSpec]:
+    """The specs by digest, from digests with the keys of their versions; asks only for those not seen yet."""
+    known = {digest: spec for digest in versions if (spec := _read.get(digest)) is not None}
+    unseen = [pk for digest, pk in versions.items() if digest not in known]
+    if unseen:
+        known |= {version.digest: spec_of(version) for version in AgentVersion.objects.filter(pk__in=unseen)}
+    return known

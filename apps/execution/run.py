@@ -96,7 +96,7 @@ async def _attempt(job: Job, started: Started, journal: RunJournal) -> Settlemen
 
 
 async def _perform(job: Job, started: Started, journal: RunJournal) -> Any:
-    spec = _spec(started)
+    spec = started.spec
     if spec.type == "function":
         return await _call_function(spec, started.task)
     loop = asyncio.get_running_loop()
@@ -104,18 +104,6 @@ async def _perform(job: Job, started: Started, journal: RunJournal) -> Any:
     async with runtimes.use(job.app, started, job.database) as runtime:
         journal.secrets = runtime.secrets_used
         return await _converse(runtime, job, started, journal)
-
-
-_specs: dict[str, AgentSpec] = {}  # by digest; the spec of a digest never changes
-
-
-def _spec(started: Started) -> AgentSpec:
-    digest = started.version.digest
-    if digest not in _specs:
-        if len(_specs) > 1000:
-            _specs.clear()
-        _specs[digest] = AgentSpec.model_validate(started.version.spec)
-    return _specs[digest]
 
 
 async def _call_function(spec: AgentSpec, task: Task) -> Any:
@@ -181,7 +169,7 @@ def _time_left(task: Task, started: Started) -> tuple[float | None, TaskError]:
     if task.deadline is not None:
         left = (task.deadline - now).total_seconds()
         limits.append((left, TaskError("deadline_exceeded", "the task's deadline passed while it ran")))
-    if (wall_clock := _spec(started).limits.wall_clock) is not None:
+    if (wall_clock := started.spec.limits.wall_clock) is not None:
         error = TaskError("limit_reached", f"the run reached its limit of {wall_clock:g} s wall_clock")
         limits.append((wall_clock - task.ran_seconds, error))
     if not limits:
@@ -201,7 +189,7 @@ def _failed(started: Started, journal: RunJournal, error: TaskError) -> Settleme
     journal.request_failed(error.message)
     if not error.retryable or task.attempt > task.max_retries:
         return transitions.fail(journal.run, error)
-    return transitions.retry_later(journal.run, error, retry_delay(_spec(started), task.attempt, error.retry_after))
+    return transitions.retry_later(journal.run, error, retry_delay(started.spec, task.attempt, error.retry_after))
 
 
 def retry_delay(spec: AgentSpec, attempt: int, retry_after: float | None) -> float:

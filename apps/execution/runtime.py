@@ -92,7 +92,7 @@ class Runtimes:
                 self._close(runtime)
 
     async def _current(self, app: App, started: Started, database: DatabaseThread) -> Runtime:
-        key = (app.pk, started.version.digest)
+        key = (app.pk, started.digest)
         runtime = self._kept.get(key)
         if runtime is not None and time.monotonic() - runtime.checked > SECRETS_CHECKED_AFTER:
             runtime.checked = time.monotonic()
@@ -102,7 +102,7 @@ class Runtimes:
         if runtime is None:
             stamp = await database.call(secrets.stamp, app)
             resolve = await database.call(resolver, app)
-            runtime = self._kept.get(key) or build(app, AgentSpec.model_validate(started.version.spec), resolve, stamp)
+            runtime = self._kept.get(key) or build(app, started.spec, resolve, stamp)
             self._kept[key] = runtime
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT:

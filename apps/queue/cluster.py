@@ -38,13 +38,14 @@ from django_q.signing import SignedPackage
 from django_q.worker import worker
 
 from apps.queue import maintenance, shift
-from apps.queue.shared import Flag, MessageQueue, NoLock
+from apps.queue.shared import Crew, Flag, MessageQueue, NoLock
 from hector_site.orphans import terminate_with_parent
 
 log = structlog.get_logger(__name__)
 _fork = multiprocessing.get_context("fork")
 _stop = Flag()
 _places = _fork.RawArray(ctypes.c_long, max(1, settings.HECTOR_QUEUE_WORKERS))
+_running = _fork.RawArray(ctypes.c_long, len(_places))  # how much each shift runs
 _offered_at: dict[int, float] = {}  # of the pusher process: when it last offered a place
 _VACANT, _OFFERED, _CLOSED = 0, -1, -2
 _OFFER_EXPIRES = 5.0  # seconds; a process that died between offer and start leaves the place offered
@@ -124,7 +125,8 @@ def take_place(place: int) -> None:
     code, drained = 1, False
     try:
         # If two processes took the place at the same instant, the one that does not stand in it leaves again.
-        drained = shift.run(lambda: _stop.is_set() or told.is_set() or _places[place] != me)
+        crew = Crew(_places, _running, place)
+        drained = shift.run(lambda: _stop.is_set() or told.is_set() or _places[place] != me, crew=crew)
         code = 0
     except Exception:
         log.exception("shift_broke")  # whatever it was: a new process starts from a known state

@@ -54,9 +54,12 @@ def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
         entry = (app.pk, new.kind, sql.uid(new.key), *state, new.priority, sql.dt(new.run_at), new.lane, new.epoch)
         return (*entry, new.priority, app.pk, new.priority, 1 / app.weight)
 
-    for new in entries:
+    if not entries:
+        return
+    *others, last = entries
+    for new in others:
         sql.execute(statement, row(new))
-    wake()
+    sql.execute(statement + (f" RETURNING PG_NOTIFY('{CHANNEL}', '')" if sql.is_postgresql() else ""), row(last))
 
 
 def held(app: str, lane: str) -> str:

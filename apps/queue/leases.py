@@ -35,6 +35,9 @@ def claim(worker_id: int, count: int) -> list[Lease]:
     None either to a worker that drains, or was given up for dead: nobody would look after its leases. What turns out
     to be held was made ready just when its hold was set; it is parked, and the next ones are taken for it.
     The `queue_ready` index serves the choice, so its cost does not grow with what waits.
+
+    On PostgreSQL the claim does not wait until it is on disk, where it is the whole transaction: what comes after it,
+    the start of the work first of all, is only there if the claim is.
     """
     claimed: list[Lease] = []
     for _ in range(PARKING_ROUNDS):
@@ -55,11 +58,12 @@ def _take(worker_id: int, count: int) -> list[tuple[Lease, bool]]:
         return []
     # A row that another claim is taking right now is skipped, not waited for. SQLite's writers take turns anyway.
     lock = "FOR UPDATE SKIP LOCKED" if sql.is_postgresql() else ""
+    at_leisure = "AND set_config('synchronous_commit', 'off', true) IS NOT NULL" if lock else ""
     rows = sql.fetch(
         f"""
         WITH me AS MATERIALIZED (
             SELECT id FROM queue_worker
-            WHERE id = %s AND stopped_at IS NULL AND NOT draining {"FOR SHARE" if lock else ""}
+            WHERE id = %s AND stopped_at IS NULL AND NOT draining {at_leisure} {"FOR SHARE" if lock else ""}
         ), next AS MATERIALIZED (
             SELECT id FROM queue_queueentry
             WHERE state = 'ready' AND EXISTS (SELECT 1 FROM me)
@@ -89,9 +93,25 @@ def owned(leases: Sequence[Lease]) -> set[int]:
     return {lease.id for lease in leases if (lease.id, lease.epoch, lease.worker_id) in held}
 
 
-def anything_ready() -> bool:
-    """A cheap look, without a write lock."""
-    return bool(sql.fetch("SELECT 1 FROM queue_queueentry WHERE state = 'ready' LIMIT 1"))
+@dataclass(frozen=True)
+class Outlook:
+    """What there is to do."""
+
+    ready: bool
+    due_in: float | None  # seconds until the next scheduled entry is due, by the database's clock; None: there is none
+    paused: bool  # the whole queue is
+
+
+def outlook() -> Outlook:
+    """A cheap look, without a write lock. (`queue_ready` and `queue_scheduled` serve it.)"""
+    [(ready, due_since, paused)] = sql.fetch(
+        f"SELECT"
+        f" EXISTS (SELECT 1 FROM queue_queueentry WHERE state = 'ready' ORDER BY priority DESC, tag, id LIMIT 1),"
+        f" (SELECT {sql.seconds_since('run_at')} FROM queue_queueentry WHERE state = 'scheduled'"
+        f"  ORDER BY run_at LIMIT 1),"
+        f" EXISTS (SELECT 1 FROM queue_queuecontrol WHERE paused)"
+    )
+    return Outlook(bool(ready), None if due_since is None else max(0.0, -float(due_since)), bool(paused))
 
 
 def promote_due() -> int:
@@ -102,18 +122,6 @@ def promote_due() -> int:
         f" ORDER BY run_at LIMIT 1000"
         f" {'FOR UPDATE SKIP LOCKED' if sql.is_postgresql() else ''})"
     )
-
-
-def is_paused() -> bool:
-    return bool(sql.fetch("SELECT 1 FROM queue_queuecontrol WHERE paused"))
-
-
-def seconds_to_next_due() -> float | None:
-    """How long until the next scheduled entry is due, by the database's clock; None if there is none."""
-    rows = sql.fetch(
-        f"SELECT {sql.seconds_since('run_at')} FROM queue_queueentry WHERE state = 'scheduled' ORDER BY run_at LIMIT 1"
-    )
-    return max(0.0, -float(rows[0][0])) if rows else None
 
 
 def finish(leases: Sequence[Lease]) -> set[int]:

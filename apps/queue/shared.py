@@ -41,6 +41,31 @@ class Flag:
         return self.is_set()
 
 
+Row = list[int] | ctypes.Array[ctypes.c_long]
+
+
+class Crew:
+    """The shifts of one host: which of them is to take new work, as each one says of itself how much it has.
+
+    All of them are woken at once. Were all to claim at once, they would take one another's time.
+    """
+
+    def __init__(self, pids: Row, running: Row, place: int) -> None:
+        """`pids`: of each place the process on it, or none (not above 0); `running`: how much each one runs."""
+        self._pids, self._running, self._place = pids, running, place
+
+    def say(self, running: int) -> None:
+        self._running[self._place] = running
+
+    def turn(self) -> int:
+        """How many go first: those that run less, and of those that run as much the ones at an earlier place."""
+        mine = (self._running[self._place], self._place)
+        return sum(
+            pid > 0 and (running, place) < mine
+            for place, (pid, running) in enumerate(zip(self._pids, self._running, strict=True))
+        )
+
+
 class MessageQueue:
     """Stands in for a `multiprocessing.Queue` between processes that were forked after it was made."""
 

@@ -14,20 +14,22 @@ import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import transaction
 
 from apps.queue import leases, sql, workers
 from apps.queue.database import AWAY, DatabaseThread
 from apps.queue.errors import WorkerFenced
 from apps.queue.faults import Point, reach
 from apps.queue.handler import Job, handler
-from apps.queue.leases import Lease
+from apps.queue.leases import Lease, Outlook
 from apps.queue.models import Worker
+from apps.queue.shared import Crew
 from apps.queue.wakeup import POLL, signals
+from apps.tenancy.connection import connection
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 
@@ -35,31 +37,36 @@ log = structlog.get_logger(__name__)
 HEARTBEAT = 5.0  # seconds, or a quarter of the stale threshold if that is less
 PAUSED_LOOK = 0.25  # seconds between looks whether a paused queue goes on
 LOOK = 0.25  # seconds between looks for due entries while there is other work
+STAGGER = 0.005  # seconds that a shift leaves each colleague who is to go first; a claim takes about as long
 CANCEL_MARGIN = 5.0  # seconds before the end of the grace time at which work that did not stop by itself is cancelled
 STEADY = 3  # beats in time after which a worker may judge others: as many chances to beat have they had
 BEGIN_AGAIN = 30.0  # seconds after an entry could not be begun at all
 Started = tuple[App, Lease, Any]
 
 
-def run(should_stop: Callable[[], bool], *, slots: int | None = None) -> bool:
+def run(should_stop: Callable[[], bool], *, slots: int | None = None, crew: Crew | None = None) -> bool:
     """Runs a shift in this process until it should stop, or until the process that started it is gone.
+
+    `crew`: the shifts of this host, if there are others.
 
     True: an operator has drained it, and nobody shall take its place.
     """
     parent = os.getppid()
-    shift = Shift(slots or settings.HECTOR_SLOTS, lambda: should_stop() or os.getppid() != parent)
+    shift = Shift(slots or settings.HECTOR_SLOTS, lambda: should_stop() or os.getppid() != parent, crew)
     asyncio.run(shift.work())
     return shift.drained
 
 
 class Shift:
-    def __init__(self, slots: int, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, slots: int, should_stop: Callable[[], bool], crew: Crew | None = None) -> None:
         self._slots = slots
         self._should_stop = should_stop
+        self._crew = crew or Crew([os.getpid()], [0], 0)
         self._database = DatabaseThread(lease=settings.HECTOR_QUEUE_STALE_THRESHOLD)
         self._jobs: dict[int, tuple[Job, asyncio.Task[None]]] = {}  # by entry id
         self._unbegun: list[Lease] = []  # claimed, and not known to have begun; the database thread's
         self._woken = asyncio.Event()
+        self._called = False  # by news of work, which all shifts got
         self._loose_ends: set[asyncio.Future[Any]] = set()
         self._look_for_cancels = False
         self._apps: dict[int, App] = {}
@@ -102,6 +109,8 @@ class Shift:
             self._look_for_cancels = True
         elif payload == "drain":
             self._next_beat = 0.0
+        else:
+            self._called = True
         self._woken.set()
 
     async def _watch_for_stop(self) -> None:
@@ -117,26 +126,40 @@ class Shift:
             if self.drained:
                 break
             await self._cancel_if_asked(worker)
-            free = self._slots - len(self._jobs)
-            started, due_in = await self._database.call(self._claim, worker, free)
-            for app, lease, payload in started:
-                self._start(Job(app, lease, payload, self._database, str(worker)))
-            if started and len(self._jobs) < self._slots:
-                continue
+            called, self._called = self._called, False
+            turn = self._crew.turn() if called else 0
+            if turn:
+                await asyncio.sleep(turn * STAGGER)
+            # Whoever is called first claims at once; and looks for what is due when the work has begun.
+            due_in = await self._take(worker, turn > 0 or (not called and time.monotonic() >= self._next_look))
             if self._paused:  # whatever is submitted meanwhile: there is nothing to claim
                 await asyncio.sleep(PAUSED_LOOK)
-            wait = min(POLL, self._next_beat - time.monotonic(), POLL if due_in is None else due_in)
+            wait = min(POLL, self._next_beat - time.monotonic(), due_in if len(self._jobs) < self._slots else POLL)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), max(0.001, wait))
 
-    def _claim(self, worker: Worker, free: int) -> tuple[list[Started], float | None]:
-        """(Database thread.) Claims what fits and begins it; and the seconds to the next scheduled entry."""
-        due_in = self._promote_if_due() if time.monotonic() >= self._next_look else None
+    async def _take(self, worker: Worker, look_first: bool) -> float:
+        """Starts what fits; the seconds until there may be more."""
+        free = self._slots - len(self._jobs)
+        if not free and time.monotonic() < self._next_look:
+            return POLL
+        started, due_in = await self._database.call(self._claim, worker, free, look_first)
+        for app, lease, payload in started:
+            self._start(Job(app, lease, payload, self._database, str(worker)))
+        if due_in is None and time.monotonic() >= self._next_look:  # beside the work that has just begun
+            due_in = (await self._database.call(self._look)).due_in
+        return LOOK if due_in is None else due_in
+
+    def _claim(self, worker: Worker, free: int, look_first: bool) -> tuple[list[Started], float | None]:
+        """(Database thread.) Claims what fits and begins it; and the seconds until there is more to claim, if known."""
         # SQLite's claim takes the one write lock: it is worth a look whether there is anything to claim.
-        if not self._unbegun and free and (sql.is_postgresql() or leases.anything_ready()):
-            self._unbegun = leases.claim(worker.pk, free)
-            if self._unbegun:
-                reach(Point.CLAIMED)
+        outlook = self._look() if look_first or not sql.is_postgresql() else None
+        with connection.shared_tables_only():
+            if not self._unbegun and free and (outlook is None or outlook.ready):
+                self._unbegun = leases.claim(worker.pk, free)
+                if self._unbegun:
+                    reach(Point.CLAIMED)
+        took_all = 0 < free <= len(self._unbegun)
         started: list[Started] = []
         # If the database goes away in here, all of this is repeated, with the same leases.
         claimed = sorted(self._unbegun, key=lambda lease: (lease.app_id, lease.kind))
@@ -149,28 +172,34 @@ class Shift:
         if started:
             self._paused = False
             reach(Point.BEGUN)
-            return started, due_in
+            return started, 0.0 if took_all else None
         # Nothing is about to run, so there is time to look when something will be.
-        self._paused = leases.is_paused()
-        return started, self._promote_if_due() if due_in is None else due_in
+        outlook = outlook or self._look()
+        self._paused = outlook.paused
+        return started, 0.0 if took_all else POLL if outlook.due_in is None else outlook.due_in
 
-    def _promote_if_due(self) -> float | None:
-        """(Database thread.) Makes ready what is due; the seconds to what is due next, None if nothing is scheduled."""
+    def _look(self) -> Outlook:
+        """(Database thread.) Sees what there is to do, having made ready what is due."""
         self._next_look = time.monotonic() + LOOK
-        due_in = leases.seconds_to_next_due()
-        if due_in == 0.0:
-            leases.promote_due()
-        return due_in
+        with connection.shared_tables_only():
+            outlook = leases.outlook()
+            if outlook.due_in == 0.0:
+                outlook = replace(outlook, ready=leases.promote_due() > 0 or outlook.ready)
+        return outlook
 
     def _start(self, job: Job) -> None:
         task = asyncio.create_task(handler(job.lease.kind).run(job), name=f"{job.lease.kind} {job.lease.key}")
         self._jobs[job.lease.id] = (job, task)
+        self._crew.say(len(self._jobs))
         task.add_done_callback(lambda done: self._ended(job, done))
 
     def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
+        was_full = len(self._jobs) >= self._slots
         if job.lease.id in self._jobs and self._jobs[job.lease.id][0] is job:  # it may have been claimed again already
             del self._jobs[job.lease.id]
-        self._woken.set()
+            self._crew.say(len(self._jobs))
+        if was_full:  # else nothing was left unclaimed
+            self._woken.set()
         if task.cancelled() or task.exception() is not None:
             self._handler_broke(job, None if task.cancelled() else task.exception())
 
@@ -261,7 +290,7 @@ def _register(slots: int) -> Worker:
 def _begin(kind: str, app: App, group: list[Lease], worker: str) -> list[tuple[Lease, Any]]:
     """Begins the leases together; where that fails, one by one, and puts off the one that cannot be begun."""
     try:
-        with in_app(app), transaction.atomic():
+        with in_app(app):
             return list(handler(kind).begin(app, group, worker))
     except AWAY:
         raise

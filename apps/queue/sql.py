@@ -78,16 +78,25 @@ def execute(statement: str, params: Sequence[Any] = ()) -> int:
         return int(cursor.rowcount)
 
 
-def execute_batch(columns: Mapping[str, str], rows: Iterable[Sequence[Any]], statement: str) -> int:
-    """Runs one statement that sees the rows as a table named `batch`; the number of rows it touched.
+def batch(columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+    """The SQL that a statement begins with to see the rows (at least one) as a table named `batch`, and its values.
 
     `columns` are the names and PostgreSQL types of the batch's columns; SQLite has no use for the types. One statement
     over many rows costs the server one parse and one plan, and the connection one round trip.
     """
+    types = [f"%s::{kind}" for kind in columns.values()] if is_postgresql() else ["%s"] * len(columns)
+    following = f", ({placeholders(len(columns))})" * (len(rows) - 1)
+    values = f"VALUES ({', '.join(types)}){following}"  # the first row's types are those of all
+    return f"WITH batch ({', '.join(columns)}) AS ({values})", [value for row in rows for value in row]
+
+
+def execute_batch(columns: Mapping[str, str], rows: Iterable[Sequence[Any]], statement: str) -> int:
+    """Runs one statement that sees the rows as a table named `batch`; the number of rows it touched."""
     rows = list(rows)
     if not rows:
         return 0
-    touched = execute(_with_batch(columns, rows, statement), [value for row in rows for value in row])
+    beginning, values = batch(columns, rows)
+    touched = execute(f"{beginning} {statement}", values)
     # Python's sqlite3 does not count the rows of a statement that begins with WITH.
     return touched if is_postgresql() else int(fetch("SELECT CHANGES()")[0][0])
 
@@ -95,14 +104,10 @@ def execute_batch(columns: Mapping[str, str], rows: Iterable[Sequence[Any]], sta
 def fetch_batch(columns: Mapping[str, str], rows: Iterable[Sequence[Any]], statement: str) -> list[tuple[Any, ...]]:
     """As `execute_batch`, of a statement that returns rows."""
     rows = list(rows)
-    return fetch(_with_batch(columns, rows, statement), [value for row in rows for value in row]) if rows else []
-
-
-def _with_batch(columns: Mapping[str, str], rows: Sequence[Sequence[Any]], statement: str) -> str:
-    types = [f"%s::{kind}" for kind in columns.values()] if is_postgresql() else ["%s"] * len(columns)
-    following = f", ({placeholders(len(columns))})" * (len(rows) - 1)
-    values = f"VALUES ({', '.join(types)}){following}"  # the first row's types are those of all
-    return f"WITH batch ({', '.join(columns)}) AS ({values}) {statement}"
+    if not rows:
+        return []
+    beginning, values = batch(columns, rows)
+    return fetch(f"{beginning} {statement}", values)
 
 
 def fetch(statement: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

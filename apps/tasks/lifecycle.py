@@ -11,6 +11,7 @@ there is one, its dead letter in the same transaction. All are called inside the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,11 +27,11 @@ from referencing.exceptions import Unresolvable
 
 from apps.agents.config.spec import AgentSpec
 from apps.agents.models import Agent, AgentVersion
-from apps.agents.versions import spec_of
+from apps.agents.versions import spec_of, specs_of
 from apps.queue import entries, leases, sql
 from apps.queue.entries import NewEntry
 from apps.queue.leases import Lease
-from apps.tasks import checkpoints, replay, unique
+from apps.tasks import checkpoints, outbox, replay, unique
 from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
 from apps.tasks.events import EventType, NewEvent, append_events, record
 from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Task, TaskStatus, UniqueScope
@@ -132,7 +133,8 @@ class Started:
     """A task whose attempt has begun, as its run needs it."""
 
     task: Task
-    version: AgentVersion
+    digest: str  # of its agent's version
+    spec: AgentSpec
     checkpoints: list[Checkpoint]  # that it goes on from
     turn_offset: int = 0  # model turns that it goes on from, less those that it has had: of a fork, or after a retry
 
@@ -144,6 +146,61 @@ def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, 
     crashed, and the task runs again unless its attempts are used up. One that is found running under this very epoch
     was started just now: the answer to the commit was lost.
     """
+    fresh = _begin_fresh(claimed, worker)
+    begun = {lease.id for lease, _ in fresh}
+    others = [lease for lease in claimed if lease.id not in begun]
+    return [*fresh, *_begin_others(app, others, worker)] if others else fresh
+
+
+_TASK = ", ".join(f"tasks_task.{field.column}" for field in Task._meta.concrete_fields)
+_DIGEST = "(SELECT digest FROM agents_agentversion WHERE id = tasks_task.agent_version_id) AS digest"
+
+
+def _begin_fresh(claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, Started]]:
+    """What nearly all of them are: tasks that nothing has been recorded of yet. On PostgreSQL one statement.
+
+    Not where somebody subscribes to their events, which takes more to hand them over.
+    """
+    postgresql = sql.is_postgresql()
+    start = (
+        f"UPDATE tasks_task SET status = 'running', attempt = attempt + 1, epoch = lease_epoch, worker = who,"
+        f" next_attempt_at = NULL, attempt_started_at = {sql.now()}, started_at = COALESCE(started_at, {sql.now()}),"
+        f" last_seq = last_seq + 1, last_change = 0"
+        f" FROM batch JOIN queue_queueentry entry"
+        f" ON entry.id = batch.entry AND entry.state = 'leased' AND entry.worker_id = batch.owner"
+        f" AND entry.epoch = batch.lease_epoch"
+        f" WHERE tasks_task.id = batch.task AND status = 'pending' AND last_checkpoint = 0"
+        f" AND cancel_requested_at IS NULL AND (deadline IS NULL OR deadline > {sql.now()})"
+        f" AND NOT {outbox.is_wanted(f"'{EventType.EXECUTION_STARTED}'")}"
+        f" RETURNING {_TASK}, {_DIGEST}"
+    )
+    if postgresql:
+        start = (
+            f", started AS ({start}), told AS ("
+            f" INSERT INTO tasks_event (task_id, seq, type, payload, actor, at, unread)"
+            f" SELECT id, last_seq, '{EventType.EXECUTION_STARTED}',"
+            f" JSONB_BUILD_OBJECT('attempt', attempt, 'worker', worker), '', {sql.now()}, FALSE FROM started"
+            f") SELECT * FROM started"
+        )
+    batch, values = sql.batch(
+        {"entry": "bigint", "task": "uuid", "lease_epoch": "int", "owner": "bigint", "who": "text"},
+        [(lease.id, sql.uid(lease.key), lease.epoch, lease.worker_id, worker) for lease in claimed],
+    )
+    with nullcontext() if postgresql else transaction.atomic():
+        tasks = {task.pk: task for task in Task.objects.raw(f"{batch} {start}", values)}
+        if not postgresql:
+            append_events([_start_event(task, []) for task in tasks.values()])
+    digests: dict[UUID, str] = {pk: vars(task)["digest"] for pk, task in tasks.items()}  # a column of the query's own
+    specs = specs_of({digests[pk]: task.agent_version_id for pk, task in tasks.items()})
+    return [
+        (lease, Started(task, digests[task.pk], specs[digests[task.pk]], []))
+        for lease in claimed
+        if (task := tasks.get(lease.key)) is not None
+    ]
+
+
+@transaction.atomic
+def _begin_others(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, Started]]:
     # Locked, so that what a worker that was given up still writes is either seen here or refused.
     found = Task.objects.select_for_update().filter(pk__in=[lease.key for lease in claimed]).order_by("pk")
     tasks = {task.pk: task for task in found}
@@ -162,7 +219,7 @@ def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, 
             runnable.append((lease, task))
     _start(runnable, worker)
     loaded = _loaded(runnable)  # after the start, for an attempt that was taken over may have written until then
-    append_events([_record_start(begun) for _, begun in loaded])
+    append_events([_start_event(begun.task, begun.checkpoints) for _, begun in loaded])
     return loaded + _loaded(started)
 
 
@@ -209,8 +266,7 @@ def _start(runnable: Sequence[tuple[Lease, Task]], worker: str) -> None:
         raise IllegalTransition("a task changed while it was being started")
 
 
-def _record_start(started: Started) -> tuple[UUID, int, NewEvent]:
-    task, journal = started.task, started.checkpoints
+def _start_event(task: Task, journal: Sequence[Checkpoint]) -> tuple[UUID, int, NewEvent]:
     resumed = {"resumed_from": journal[-1].seq} if journal else {}
     payload = {"attempt": task.attempt, "worker": task.worker, **resumed}
     return task.pk, 0, NewEvent(EventType.EXECUTION_STARTED, payload)
@@ -218,7 +274,8 @@ def _record_start(started: Started) -> tuple[UUID, int, NewEvent]:
 
 def _loaded(runnable: Sequence[tuple[Lease, Task]]) -> list[tuple[Lease, Started]]:
     wanted = {task.agent_version_id for _, task in runnable}
-    versions = {version.pk: version for version in AgentVersion.objects.filter(pk__in=wanted)}
+    digests = dict(AgentVersion.objects.filter(pk__in=wanted).values_list("pk", "digest"))
+    specs = specs_of({digest: pk for pk, digest in digests.items()})
     journals: dict[Any, list[Checkpoint]] = {}
     offsets: dict[Any, int] = {}
     resumed = [task.pk for _, task in runnable if task.last_checkpoint or task.status == TaskStatus.RUNNING]
@@ -227,10 +284,12 @@ def _loaded(runnable: Sequence[tuple[Lease, Task]]) -> list[tuple[Lease, Started
         for point in checkpoints.live(found).order_by("seq"):
             journals.setdefault(point.task_id, []).append(point)
         offsets = _turn_offsets(found.filter(kind=Checkpoint.Kind.MODEL))
-    return [
-        (lease, Started(task, versions[task.agent_version_id], journals.get(task.pk, []), offsets.get(task.pk, 0)))
-        for lease, task in runnable
-    ]
+
+    def started(task: Task) -> Started:
+        digest = digests[task.agent_version_id]
+        return Started(task, digest, specs[digest], journals.get(task.pk, []), offsets.get(task.pk, 0))
+
+    return [(lease, started(task)) for lease, task in runnable]
 
 
 def _turn_offsets(turns: QuerySet[Checkpoint]) -> dict[Any, int]:

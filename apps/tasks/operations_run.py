@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 AGAIN = 30.0  # seconds after a step could not be done at all
 
 
+@transaction.atomic
 def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, None]]:
     running = set(
         Operation.objects.filter(pk__in=[lease.key for lease in claimed], status=Operation.Status.RUNNING).values_list(

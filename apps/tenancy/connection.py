@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, cast
 
 from django.db import connection as django_connection
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
         def set_tenant(self, tenant: Tenant, include_public: bool = True) -> None: ...
         def set_schema(self, schema_name: str, include_public: bool = True) -> None: ...
+        def shared_tables_only(self) -> AbstractContextManager[None]: ...
 
 
 connection = cast("AppConnection", django_connection)

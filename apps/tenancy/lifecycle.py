@@ -30,7 +30,8 @@ def schema_of(name: str) -> str:
 def get(name: str) -> App:
     """Raises AppNotFound, also for an App that is being deleted."""
     try:
-        return App.objects.exclude(status=App.Status.DELETING).get(name=name)
+        with connection.shared_tables_only():
+            return App.objects.exclude(status=App.Status.DELETING).get(name=name)
     except App.DoesNotExist:
         raise AppNotFound(name) from None
 

@@ -82,10 +82,10 @@ def test_an_entry_for_later_is_not_claimed_before_its_time(worker: Worker, acme:
     [key] = put(acme, run_at=timezone.now() + timedelta(hours=1))
     assert leases.promote_due() == 0
     assert leases.claim(worker.pk, 1) == []
-    due_in = leases.seconds_to_next_due()
+    due_in = leases.outlook().due_in
     assert due_in is not None and 3590 < due_in < 3600.01  # SQLite's julian days are that exact
     QueueEntry.objects.update(run_at=timezone.now() - timedelta(seconds=1))
-    assert leases.seconds_to_next_due() == 0.0
+    assert leases.outlook().due_in == 0.0
     assert leases.promote_due() == 1
     assert [lease.key for lease in leases.claim(worker.pk, 1)] == [key]
 
@@ -142,7 +142,7 @@ def test_a_rescheduled_entry_waits_by_the_clock_of_the_database(worker: Worker, 
     put(acme)
     [lease] = leases.claim(worker.pk, 1)
     assert leases.reschedule(lease, 90.0)
-    due_in = leases.seconds_to_next_due()
+    due_in = leases.outlook().due_in
     assert due_in is not None and 88 < due_in < 90.01
 
 

@@ -40,7 +40,7 @@ def test_what_waits_is_parked_and_what_runs_goes_on(worker: Worker, acme: App, g
     assert states(acme) == {"leased": 2, "parked": 3}
     assert keys_of(leases.claim(worker.pk, 9)) == {other}
     assert leases.finish(running) == {lease.id for lease in running}
-    assert not leases.anything_ready()
+    assert not leases.outlook().ready
 
 
 def test_only_the_lane_that_is_held_waits(worker: Worker, acme: App) -> None:

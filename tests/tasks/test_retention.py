@@ -218,7 +218,7 @@ def test_many_are_pruned_in_batches(app: App, worker: Worker, monkeypatch: pytes
     )  # fmt: skip
     assert retention.prunable(app)["tasks_task"] == 45
     assert retention.prune(app)["tasks_task"] == 45
-    assert Task.objects.count() == 1 and leases.anything_ready()
+    assert Task.objects.count() == 1 and leases.outlook().ready
 
 
 def test_it_runs_by_itself(app: App, worker: Worker, transactional_db: None) -> None:

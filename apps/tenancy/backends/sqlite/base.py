@@ -14,7 +14,7 @@ What it promises, and where it ends:
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def set_schema_to_public(self) -> None:
         self.set_schema(PUBLIC)
+
+    def shared_tables_only(self) -> AbstractContextManager[None]:
+        """Changes nothing here: going to another schema asks nobody."""
+        return nullcontext()
 
     # --- connections -----------------------------------------------------------------------------------------------
 
