@@ -146,7 +146,7 @@ def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, 
     crashed, and the task runs again unless its attempts are used up. One that is found running under this very epoch
     was started just now: the answer to the commit was lost.
     """
-    fresh = _begin_fresh(claimed, worker)
+    fresh = _begin_fresh(claimed, worker) if claimed else []
     begun = {lease.id for lease, _ in fresh}
     others = [lease for lease in claimed if lease.id not in begun]
     return [*fresh, *_begin_others(app, others, worker)] if others else fresh
