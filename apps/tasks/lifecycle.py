@@ -162,6 +162,7 @@ def _begin_fresh(claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, Sta
     Not where somebody subscribes to their events, which takes more to hand them over.
     """
     postgresql = sql.is_postgresql()
+    kind = f"'{EventType.EXECUTION_STARTED}'"
     start = (
         f"UPDATE tasks_task SET status = 'running', attempt = attempt + 1, epoch = lease_epoch, worker = who,"
         f" next_attempt_at = NULL, attempt_started_at = {sql.now()}, started_at = COALESCE(started_at, {sql.now()}),"
@@ -171,14 +172,14 @@ def _begin_fresh(claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, Sta
         f" AND entry.epoch = batch.lease_epoch"
         f" WHERE tasks_task.id = batch.task AND status = 'pending' AND last_checkpoint = 0"
         f" AND cancel_requested_at IS NULL AND (deadline IS NULL OR deadline > {sql.now()})"
-        f" AND NOT {outbox.is_wanted(f"'{EventType.EXECUTION_STARTED}'")}"
+        f" AND NOT {outbox.is_wanted(kind)}"
         f" RETURNING {_TASK}, {_DIGEST}"
     )
     if postgresql:
         start = (
             f", started AS ({start}), told AS ("
             f" INSERT INTO tasks_event (task_id, seq, type, payload, actor, at, unread)"
-            f" SELECT id, last_seq, '{EventType.EXECUTION_STARTED}',"
+            f" SELECT id, last_seq, {kind},"
             f" JSONB_BUILD_OBJECT('attempt', attempt, 'worker', worker), '', {sql.now()}, FALSE FROM started"
             f") SELECT * FROM started"
         )

@@ -78,6 +78,15 @@ def test_events_of_tasks_and_of_the_app_arrive_while_a_worker_works(app: App, he
     assert complaints(app) == []
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_start_of_a_task_is_handed_over_too(app: App, heard: list[Event]) -> None:
+    outbox.subscribe(HEARD, {EventType.EXECUTION_STARTED})
+    with working():
+        task = ended(submit(app, "agent"))
+        wait_for(lambda: bool(heard), what="it is handed over")
+    assert [(event.task_id, event.payload["attempt"]) for event in heard] == [(task.pk, 1)]
+
+
 def test_a_subscriber_that_fails_loses_nothing_and_repeats_nothing(
     app: App, worker: Worker, heard: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:

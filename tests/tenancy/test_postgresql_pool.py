@@ -45,3 +45,30 @@ except Exception as error:
 def test_a_connection_handed_to_another_thread_is_in_that_threads_app(installation: Installation) -> None:
     output = installation.python(TURNS, HECTOR_ROLE="web", HECTOR_DATABASE_POOL="2")
     assert output.splitlines()[-1] == "ProgrammingError"
+
+
+CUT = """
+import threading
+import psycopg
+from django.conf import settings
+from django.db import connection
+from apps.tenancy import lifecycle
+
+def used():
+    lifecycle.get("default")
+    pid = connection.connection.info.backend_pid
+    connection.close()  # it goes back to the pool
+    return pid
+
+first = used()
+assert used() == first, "the pool has several connections"
+with psycopg.connect(**{k: v for k, v in connection.get_connection_params().items() if k in
+                        ("dbname", "user", "password", "host", "port")}, autocommit=True) as other:
+    other.execute("SELECT PG_TERMINATE_BACKEND(%s, 5000)", [first])
+print(used() != first)
+"""
+
+
+def test_a_connection_that_the_server_has_ended_is_replaced_before_it_is_used(installation: Installation) -> None:
+    output = installation.python(CUT, HECTOR_ROLE="web", HECTOR_DATABASE_POOL="2")
+    assert output.splitlines()[-1] == "True"
