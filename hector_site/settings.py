@@ -202,7 +202,7 @@ HECTOR_WEB_STREAMS = envint("HECTOR_WEB_STREAMS", max(1, HECTOR_WEB_THREADS // 2
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["apps.tenancy.http.body.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "apps.tenancy.http.openapi.Schema",
     "EXCEPTION_HANDLER": "apps.tenancy.http.problems.handle",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import path
-from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,11 +17,13 @@ from rest_framework.response import Response
 from apps.agents.config.schema import json_schema
 from apps.agents.models import Agent
 from apps.queue import holds
-from apps.queue.api import HoldOut, PauseOut, ReasonBody, paused
+from apps.queue.api import HoldOut, PauseOut, paused
+from apps.queue.holds import Effect
 from apps.queue.models import Hold
 from apps.tenancy.connection import connection
 from apps.tenancy.http.authentication import BearerAuthentication, ConsoleSession
-from apps.tenancy.http.openapi import APP_PARAMETER, listed
+from apps.tenancy.http.fields import ReasonBody
+from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import Order, PageQuery, page
 from apps.tenancy.http.views import ApiView, AppView
 from apps.tenancy.models import App
@@ -67,7 +70,7 @@ class Agents(AppView):
     @extend_schema(
         operation_id="list_agents",
         summary="The App's agents, by name",
-        parameters=[APP_PARAMETER, PageQuery],
+        parameters=[PageQuery],
         responses=listed(AgentOut),
     )
     def get(self, request: Request) -> Response:
@@ -76,47 +79,45 @@ class Agents(AppView):
 
 
 class OneAgent(AppView):
-    @extend_schema(operation_id="get_agent", summary="An agent", parameters=[APP_PARAMETER], responses=AgentOut)
+    @extend_schema(operation_id="get_agent", summary="An agent", responses=AgentOut)
     def get(self, request: Request, name: str) -> Response:
         return Response(AgentOut(get_object_or_404(Agent.objects.select_related("version"), name=name)).data)
 
 
 class _AgentVerb(AppView):
-    def lane(self, name: str) -> str:
-        """Of an agent that there is, or that was paused before the configuration lost it. Raises Http404."""
+    verb: Callable[..., Effect]
+
+    def post(self, request: Request, name: str) -> Response:
+        # An agent that there is, or that was paused before the configuration lost it.
         if not Agent.objects.filter(name=name).exists() and holds.of(self.app, name) is None:
             raise Http404
-        return name
+        return paused(self.app, name, self.verb(self.app, name, **self.who_and_why()))
 
 
-class PauseAgent(_AgentVerb):
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="pause_agent",
         summary="Start no task of an agent any more",
         description="What runs goes on to its end. Tasks are still accepted; they wait.",
-        parameters=[APP_PARAMETER],
         request=ReasonBody,
         responses=PauseOut,
     )
-    def post(self, request: Request, name: str) -> Response:
-        reason = self.body(ReasonBody)["reason"]
-        lane = self.lane(name)
-        return paused(self.app, lane, holds.hold(self.app, lane, by=self.caller.actor, reason=reason))
+)
+class PauseAgent(_AgentVerb):
+    verb = staticmethod(holds.hold)
 
 
-class ResumeAgent(_AgentVerb):
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="resume_agent",
         summary="Let an agent's tasks start again",
         description="While the whole App is paused they go on waiting.",
-        parameters=[APP_PARAMETER],
         request=ReasonBody,
         responses=PauseOut,
     )
-    def post(self, request: Request, name: str) -> Response:
-        reason = self.body(ReasonBody)["reason"]
-        lane = self.lane(name)
-        return paused(self.app, lane, holds.lift(self.app, lane, by=self.caller.actor, reason=reason))
+)
+class ResumeAgent(_AgentVerb):
+    verb = staticmethod(holds.lift)
 
 
 @cache

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -17,7 +18,7 @@ from apps.queue import control, holds, workers
 from apps.queue.holds import Effect
 from apps.queue.models import Hold, Worker
 from apps.tenancy import lifecycle
-from apps.tenancy.http.fields import Body, Text
+from apps.tenancy.http.fields import ReasonBody
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, PageQuery, page
 from apps.tenancy.http.views import ApiView
@@ -50,11 +51,6 @@ class WorkerOut(serializers.ModelSerializer[Worker]):
         read_only_fields = fields
 
 
-@extend_schema_serializer(component_name="QueueRequest")
-class ReasonBody(Body):
-    reason = Text(max_length=1000, required=False, default="", allow_blank=True)
-
-
 def _queue() -> Response:
     found = asdict(control.status())
     return Response(found.pop("total") | found)
@@ -66,22 +62,30 @@ class Queue(ApiView):
         return _queue()
 
 
-class PauseQueue(ApiView):
-    @extend_schema(
-        operation_id="pause_queue", summary="Stop claiming, everywhere", request=ReasonBody, responses={200: QueueOut}
-    )
+class _QueueVerb(ApiView):
+    verb: Callable[..., None]
+
     def post(self, request: Request) -> Response:
-        control.pause(by=self.caller.actor, reason=self.body(ReasonBody)["reason"])
+        self.verb(**self.who_and_why())
         return _queue()
 
 
-class ResumeQueue(ApiView):
-    @extend_schema(
-        operation_id="resume_queue", summary="Claim again, everywhere", request=ReasonBody, responses={200: QueueOut}
+@extend_schema_view(
+    post=extend_schema(
+        operation_id="pause_queue", summary="Stop claiming, everywhere", request=ReasonBody, responses=QueueOut
     )
-    def post(self, request: Request) -> Response:
-        control.resume(by=self.caller.actor, reason=self.body(ReasonBody)["reason"])
-        return _queue()
+)
+class PauseQueue(_QueueVerb):
+    verb = staticmethod(control.pause)
+
+
+@extend_schema_view(
+    post=extend_schema(
+        operation_id="resume_queue", summary="Claim again, everywhere", request=ReasonBody, responses=QueueOut
+    )
+)
+class ResumeQueue(_QueueVerb):
+    verb = staticmethod(control.resume)
 
 
 def _workers() -> QuerySet[Worker]:
@@ -107,13 +111,11 @@ class DrainWorker(ApiView):
         summary="Let a worker finish and go off shift",
         description="It claims nothing any more; what it runs is handed back at its next checkpoint, or runs to its "
         "end. Its place stays empty until `hector worker` is started anew on its host.",
-        parameters=[OpenApiParameter("id", int, OpenApiParameter.PATH)],
         request=ReasonBody,
         responses={202: WorkerOut},
     )
     def post(self, request: Request, id: int) -> Response:
-        reason = self.body(ReasonBody)["reason"]
-        if id >= 2**63 or not workers.drain(id, by=self.caller.actor, reason=reason):
+        if id >= 2**63 or not workers.drain(id, **self.who_and_why()):
             raise NotFound("No worker of this id is on shift.")
         return Response(WorkerOut(_workers().get(pk=id)).data, status=202)
 
@@ -147,30 +149,38 @@ def paused(app: App, lane: str, effect: Effect) -> Response:
     return Response(PauseOut(answer).data)
 
 
-class PauseApp(ApiView):
-    @extend_schema(
+class _AppVerb(ApiView):
+    verb: Callable[..., Effect]
+
+    def post(self, request: Request, name: str) -> Response:
+        app = lifecycle.get(name)
+        return paused(app, "", self.verb(app, **self.who_and_why()))
+
+
+@extend_schema_view(
+    post=extend_schema(
         operation_id="pause_app",
         summary="Start nothing of an App any more",
         description="What runs goes on to its end. Tasks are still accepted; they wait.",
         request=ReasonBody,
         responses=PauseOut,
     )
-    def post(self, request: Request, name: str) -> Response:
-        app = lifecycle.get(name)
-        return paused(app, "", holds.hold(app, by=self.caller.actor, reason=self.body(ReasonBody)["reason"]))
+)
+class PauseApp(_AppVerb):
+    verb = staticmethod(holds.hold)
 
 
-class ResumeApp(ApiView):
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="resume_app",
         summary="Let an App's tasks start again",
         description="Those of agents that are paused by themselves go on waiting.",
         request=ReasonBody,
         responses=PauseOut,
     )
-    def post(self, request: Request, name: str) -> Response:
-        app = lifecycle.get(name)
-        return paused(app, "", holds.lift(app, by=self.caller.actor, reason=self.body(ReasonBody)["reason"]))
+)
+class ResumeApp(_AppVerb):
+    verb = staticmethod(holds.lift)
 
 
 urlpatterns = [

@@ -11,14 +11,12 @@ from apps.accounts.permissions import Role
 from apps.agents.config import apply
 from apps.agents.models import Revision
 from apps.tasks import retention
-from apps.tenancy.http.fields import Body, Text, WholeNumber
+from apps.tenancy.http.fields import TEN_YEARS, Body, Duration, OptionalText, Text, WholeNumber
 from apps.tenancy.models import App, Secret
-from hector_site.env import parse_duration
 
 _DOCUMENT = {"type": "object", "additionalProperties": True, "description": "As `GET /schema` describes it."}
 _TEXT_OR_DOCUMENT = {"oneOf": [_DOCUMENT, {"type": "string", "description": "The document as YAML text."}]}
 _MOST = 2**31 - 1
-_TEN_YEARS = 10 * 366 * 86400
 
 
 @extend_schema_field(_TEXT_OR_DOCUMENT)
@@ -29,26 +27,10 @@ class Config(serializers.JSONField):
 @extend_schema_serializer(component_name="NewApp")
 class NewAppBody(Body):
     name = Text(max_length=100, help_text="Lower-case letters, digits and hyphens, a letter first, at most 48.")
-    display_name = Text(max_length=200, required=False, default="", allow_blank=True)
+    display_name = OptionalText(max_length=200)
     config = Config(required=False, allow_null=True)
     weight = WholeNumber(min_value=1, max_value=1000, required=False, default=1, help_text="Its share of the workers.")
     max_concurrent = WholeNumber(min_value=1, max_value=_MOST, required=False, allow_null=True, default=None)
-
-
-@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "number", "minimum": 0}]})
-class Duration(serializers.Field[float, Any, str, Any]):
-    """A text as `30d`, or a number of seconds."""
-
-    def to_internal_value(self, data: Any) -> float:
-        if type(data) not in (str, int, float):
-            raise serializers.ValidationError("Must be text as `30d` or a number of seconds.")
-        try:
-            seconds = parse_duration(str(data))
-        except ValueError as error:
-            raise serializers.ValidationError(f"{error}.") from None
-        if seconds > _TEN_YEARS:
-            raise serializers.ValidationError("Must be ten years at the most; 0 is without end.")
-        return seconds
 
 
 @extend_schema_serializer(component_name="RetentionSettings")
@@ -88,7 +70,7 @@ class AppPatchBody(Body):
 @extend_schema_serializer(component_name="Config")
 class ConfigBody(Body):
     config = Config()
-    comment = Text(max_length=1000, required=False, default="", allow_blank=True)
+    comment = OptionalText(max_length=1000)
     expected_revision = WholeNumber(
         min_value=0, max_value=_MOST, required=False, help_text="The revision that you saw; 409 if another came since."
     )
@@ -97,9 +79,7 @@ class ConfigBody(Body):
 @extend_schema_serializer(component_name="TokenRequest")
 class TokenBody(Body):
     role = serializers.ChoiceField(choices=[role.value for role in Role], required=False, default="admin")
-    expires_in = WholeNumber(
-        min_value=1, max_value=_TEN_YEARS, required=False, help_text="Seconds; a year if left out."
-    )
+    expires_in = WholeNumber(min_value=1, max_value=TEN_YEARS, required=False, help_text="Seconds; a year if left out.")
 
 
 @extend_schema_serializer(component_name="SecretValue")

@@ -9,7 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import get_object_or_404
@@ -22,8 +22,8 @@ from apps.tasks.api.views import as_json
 from apps.tasks.dead_letters import LetterFilter, find
 from apps.tasks.models import Attempt, DeadLetter, Operation, OperationItem, Task
 from apps.tasks.operations import FilterEmpty, NothingMatches, OperationRefused, SetChanged, Shown, UnknownLetters
-from apps.tenancy.http.fields import Body, Instant, Text, WholeNumber
-from apps.tenancy.http.openapi import APP_PARAMETER, listed
+from apps.tenancy.http.fields import Body, Instant, Reason, ReasonBody, Text, WholeNumber
+from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, Order, PageQuery, page, whole_number
 from apps.tenancy.http.problems import declare
 from apps.tenancy.http.views import AppView
@@ -38,8 +38,6 @@ ATTEMPTS = 20  # that a letter in a list shows
 MOST_IDS = 1000
 _BY_LAST_LETTER = Order("last", whole_number)
 _OLDEST_FIRST = Order("pk", whole_number, newest_first=False)
-_LETTER_ID = OpenApiParameter("id", int, OpenApiParameter.PATH)
-_OPERATION_ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
 
 
 class LetterQuery(PageQuery):
@@ -99,12 +97,7 @@ class GroupOut(serializers.Serializer[Any]):
 @extend_schema_serializer(component_name="DeadLetterRetry")
 class RetryLetterBody(Body):
     input = TaskInput(required=False, help_text="Runs from the beginning with another input.")
-    reason = Text(max_length=1000, required=False, default="", allow_blank=True)
-
-
-@extend_schema_serializer(component_name="Reason")
-class ReasonBody(Body):
-    reason = Text(max_length=1000, required=False, default="", allow_blank=True)
+    reason = Reason()
 
 
 @extend_schema_serializer(component_name="DeadLetterBulk")
@@ -129,7 +122,7 @@ class BulkBody(Body):
         "other way, they are left as they are.",
     )  # fmt: skip
     input = TaskInput(required=False, help_text="Of a retry: each of them starts over with this input.")
-    reason = Text(max_length=1000, required=False, default="", allow_blank=True)
+    reason = Reason()
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         narrowed = [name for name in _NARROWING if values.get(name)]
@@ -209,7 +202,7 @@ class DeadLetters(LetterView):
     @extend_schema(
         operation_id="list_dead_letters",
         summary="Dead letters, the newest first",
-        parameters=[APP_PARAMETER, LetterQuery],
+        parameters=[LetterQuery],
         responses=listed(DeadLetterForOperators),
     )
     def get(self, request: Request) -> Response:
@@ -222,7 +215,7 @@ class DeadLetterGroups(LetterView):
         operation_id="list_dead_letter_groups",
         summary="Dead letters by fingerprint, the most recently filed first",
         description="A fingerprint is the agent, the error's code and its message without numbers and ids.",
-        parameters=[APP_PARAMETER, LetterQuery],
+        parameters=[LetterQuery],
         responses=listed(GroupOut),
     )
     def get(self, request: Request) -> Response:
@@ -237,7 +230,6 @@ class RetryDeadLetter(LetterView):
     @extend_schema(
         operation_id="retry_dead_letter",
         summary="Run the task of a dead letter again",
-        parameters=[APP_PARAMETER, _LETTER_ID],
         request=RetryLetterBody,
         responses={202: TaskOut},
     )
@@ -253,13 +245,11 @@ class DiscardDeadLetter(LetterView):
     @extend_schema(
         operation_id="discard_dead_letter",
         summary="Close a dead letter; its task stays failed",
-        parameters=[APP_PARAMETER, _LETTER_ID],
         request=ReasonBody,
         responses={200: DeadLetterForOperators},
     )
     def post(self, request: Request, id: int) -> Response:
-        reason = self.body(ReasonBody)["reason"]
-        dead_letters.discard(self.app, self.letter(id), by=self.caller.actor, reason=reason)
+        dead_letters.discard(self.app, self.letter(id), **self.who_and_why())
         return Response(self.shape(self.whole(DeadLetter.objects.filter(pk=id)).get()).data)
 
 
@@ -269,7 +259,6 @@ class BulkDeadLetters(AppView):
         summary="Retry or discard many dead letters",
         description="Touches exactly the open letters that match now, or those that are named. The workers carry it "
         "out; the operation tells how far it is.",
-        parameters=[APP_PARAMETER],
         request=BulkBody,
         responses={202: OperationOut},
     )
@@ -292,7 +281,6 @@ class OneOperation(AppView):
     @extend_schema(
         operation_id="get_operation",
         summary="A bulk operation and how far it is",
-        parameters=[APP_PARAMETER, _OPERATION_ID],
         responses=OperationOut,
     )
     def get(self, request: Request, id: UUID) -> Response:
@@ -303,7 +291,7 @@ class OperationItems(AppView):
     @extend_schema(
         operation_id="list_operation_items",
         summary="What became of each dead letter of an operation",
-        parameters=[APP_PARAMETER, _OPERATION_ID, ItemQuery],
+        parameters=[ItemQuery],
         responses=listed(ItemOut),
     )
     def get(self, request: Request, id: UUID) -> Response:
@@ -319,11 +307,10 @@ class StopOperation(AppView):
         operation_id="stop_operation",
         summary="Stop a bulk operation",
         description="What it has done stays done; once this has answered it does nothing more.",
-        parameters=[APP_PARAMETER, _OPERATION_ID],
         request=ReasonBody,
         responses={200: OperationOut},
     )
     def post(self, request: Request, id: UUID) -> Response:
-        reason, operation = self.body(ReasonBody)["reason"], get_object_or_404(Operation, pk=id)
-        operations.stop(self.app, operation, by=self.caller.actor, reason=reason)
+        operation = get_object_or_404(Operation, pk=id)
+        operations.stop(self.app, operation, **self.who_and_why())
         return Response(OperationOut(operation).data)

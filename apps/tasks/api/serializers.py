@@ -8,7 +8,18 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.tasks.models import Attempt, Checkpoint, Event, Task, TaskStatus, UniqueScope
-from apps.tenancy.http.fields import Body, Duration, Instant, Mapped, Number, Several, Text, WholeNumber
+from apps.tenancy.http.fields import (
+    Body,
+    Instant,
+    Mapped,
+    Number,
+    OptionalText,
+    Period,
+    Reason,
+    Several,
+    Text,
+    WholeNumber,
+)
 from apps.tenancy.http.pagination import PageQuery
 
 _ANY_JSON = {"description": "Any JSON value."}
@@ -29,7 +40,7 @@ class TaskInput(serializers.JSONField):
 class NewTaskBody(Body):
     agent = Text(max_length=100, help_text="The agent's name.")
     input = TaskInput(help_text="Text, or an object that fits the agent's input schema.")
-    session = Text(max_length=200, required=False, default="", allow_blank=True, allow_null=True)
+    session = OptionalText(max_length=200, allow_null=True)
     priority = WholeNumber(
         min_value=-100, max_value=100, required=False, default=0, help_text="The higher, the sooner."
     )
@@ -59,7 +70,7 @@ class NewTaskBody(Body):
         help_text="How long the task has its key: until it first starts (`pending`), until it has ended (`active`, "
         "where nothing is said), or for `unique_period`.",
     )
-    unique_period = Duration(required=False, help_text="Seconds, or text such as `30s`, `5m`, `2h`, `1d`.")
+    unique_period = Period(required=False, help_text="Seconds, or text such as `30s`, `5m`, `2h`, `1d`.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         scope = attrs.get("unique_scope", UniqueScope.PERIOD if "unique_period" in attrs else UniqueScope.ACTIVE)
@@ -75,11 +86,6 @@ class NewTaskBody(Body):
         return attrs | {"unique_scope": UniqueScope(scope)}
 
 
-@extend_schema_serializer(component_name="CancelRequest")
-class CancelBody(Body):
-    reason = Text(max_length=1000, required=False, default="", allow_blank=True)
-
-
 @extend_schema_serializer(component_name="RetryRequest")
 class RetryBody(Body):
     input = TaskInput(required=False, help_text="Runs from the beginning with another input.")
@@ -90,7 +96,7 @@ class RetryBody(Body):
         help_text="Goes on after this checkpoint as if nothing behind it had happened; with an input too, the "
         "conversation up to there is kept and begins with that input.",
     )
-    reason = Text(max_length=1000, required=False, default="", allow_blank=True)
+    reason = Reason()
 
 
 @extend_schema_serializer(component_name="ForkRequest")
@@ -111,7 +117,7 @@ class ForkBody(Body):
         default="pinned",
         help_text="The task's own, or the agent's newest.",
     )
-    reason = Text(max_length=1000, required=False, default="", allow_blank=True)
+    reason = Reason()
 
 
 class TaskQuery(PageQuery):

@@ -24,7 +24,6 @@ from apps.tasks.api.serializers import (
     VALUE_SHOWN,
     AttemptForOperators,
     AttemptOut,
-    CancelBody,
     CheckpointOut,
     EventOut,
     ForkBody,
@@ -41,7 +40,8 @@ from apps.tasks.errors import IllegalTransition, InputInvalid, NoNewestVersion, 
 from apps.tasks.lifecycle import NewTask
 from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Task, TaskStatus
 from apps.tasks.search import TaskFilter, search
-from apps.tenancy.http.openapi import APP_PARAMETER, listed
+from apps.tenancy.http.fields import ReasonBody
+from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, BY_UUID, Order, PageQuery, page, whole_number
 from apps.tenancy.http.problems import declare, declare_translator
 from apps.tenancy.http.views import AppView
@@ -65,7 +65,9 @@ declare_translator(NotUnique, _not_unique)
 
 _IN_JOURNAL_ORDER = Order("seq", whole_number, newest_first=False)
 _OLDEST_FIRST = Order("pk", BY_ID.parse, newest_first=False)
-_TASK_ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
+_IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again, it makes nothing new."
+)
 
 
 def tasks() -> QuerySet[Task]:
@@ -92,7 +94,7 @@ class Tasks(AppView):
     @extend_schema(
         operation_id="list_tasks",
         summary="Tasks, the newest first",
-        parameters=[APP_PARAMETER, TaskQuery],
+        parameters=[TaskQuery],
         responses=listed(TaskOut),
     )
     def get(self, request: Request) -> Response:
@@ -116,10 +118,7 @@ class Tasks(AppView):
         description="Once this has answered, the task is durable. With `Prefer: wait=N` the answer is held until the "
         "task rests (ends, or needs a person): 200 if it did within N seconds.",
         parameters=[
-            APP_PARAMETER,
-            OpenApiParameter(
-                "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again, it makes nothing new."
-            ),
+            _IDEMPOTENCY_KEY,
             OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description="`wait=N`, at most 60 seconds."),
         ],
         request=NewTaskBody,
@@ -152,7 +151,7 @@ def _new_task(body: dict[str, Any]) -> NewTask:
 
 
 class OneTask(TaskView):
-    @extend_schema(operation_id="get_task", summary="A task", parameters=[APP_PARAMETER, _TASK_ID], responses=TaskOut)
+    @extend_schema(operation_id="get_task", summary="A task", responses=TaskOut)
     def get(self, request: Request, id: UUID) -> Response:
         return Response(as_json(self.task(id)))
 
@@ -166,8 +165,6 @@ class TaskEvents(TaskView):
         description="With `Accept: text/event-stream` as a stream that goes on until the task has ended; each event "
         "has its `seq` as id, and `Last-Event-ID` resumes after one. 204: nothing comes after that one any more.",
         parameters=[
-            APP_PARAMETER,
-            _TASK_ID,
             PageQuery,
             OpenApiParameter(
                 "Last-Event-ID", int, OpenApiParameter.HEADER, description="Of a stream: go on after this."
@@ -210,7 +207,7 @@ class TaskAttempts(TaskView):
     @extend_schema(
         operation_id="list_task_attempts",
         summary="A task's attempts that have ended, the oldest first",
-        parameters=[APP_PARAMETER, _TASK_ID, PageQuery],
+        parameters=[PageQuery],
         responses=listed(AttemptForOperators),
     )
     def get(self, request: Request, id: UUID) -> Response:
@@ -224,7 +221,7 @@ class TaskCheckpoints(TaskView):
     @extend_schema(
         operation_id="list_task_checkpoints",
         summary="A task's journal, the oldest entry first",
-        parameters=[APP_PARAMETER, _TASK_ID, PageQuery],
+        parameters=[PageQuery],
         responses=listed(CheckpointOut),
     )
     def get(self, request: Request, id: UUID) -> Response:
@@ -238,7 +235,6 @@ class TaskCheckpoint(TaskView):
     @extend_schema(
         operation_id="get_task_checkpoint",
         summary="One entry of a task's journal, with its whole value",
-        parameters=[APP_PARAMETER, _TASK_ID, OpenApiParameter("seq", int, OpenApiParameter.PATH)],
         responses=CheckpointOut,
     )
     def get(self, request: Request, id: UUID, seq: int) -> Response:
@@ -251,13 +247,11 @@ class CancelTask(TaskView):
         operation_id="cancel_task",
         summary="Cancel a task",
         description="A running task says `cancelled` once its work has really stopped.",
-        parameters=[APP_PARAMETER, _TASK_ID],
-        request=CancelBody,
+        request=ReasonBody,
         responses={202: TaskOut},
     )
     def post(self, request: Request, id: UUID) -> Response:
-        reason = self.body(CancelBody)["reason"]
-        task = lifecycle.cancel(self.app, self.task(id), by=self.caller.actor, reason=reason)
+        task = lifecycle.cancel(self.app, self.task(id), **self.who_and_why())
         return Response(as_json(task), status=202)
 
 
@@ -267,7 +261,6 @@ class RetryTask(TaskView):
         summary="Run a failed or cancelled task again",
         description="It goes on from its last checkpoint, from one that you choose, or, with another input, from the "
         "beginning. `replay` says what happens again.",
-        parameters=[APP_PARAMETER, _TASK_ID],
         request=RetryBody,
         responses={202: TaskAgainOut},
     )
@@ -288,11 +281,7 @@ class ForkTask(TaskView):
         description="Whatever the state of this one. The new task has a copy of the journal up to `from_checkpoint`, "
         "or starts from the beginning; `replay` says what happens again.",
         parameters=[
-            APP_PARAMETER,
-            _TASK_ID,
-            OpenApiParameter(
-                "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again, it makes nothing new."
-            ),
+            _IDEMPOTENCY_KEY,
         ],
         request=ForkBody,
         responses={202: TaskAgainOut},

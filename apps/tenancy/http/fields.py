@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from hector_site.env import parse_duration
 
 _MOST_UNKNOWN = 20  # are named; nobody needs to read more
-_TEN_YEARS = 10 * 366 * 86400.0
+TEN_YEARS = 10 * 366 * 86400  # seconds
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -56,6 +56,25 @@ class Text(serializers.CharField):
         return data
 
 
+class OptionalText(Text):
+    """A text that may be left out, and is empty then."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"required": False, "default": "", "allow_blank": True} | options)
+
+
+class Reason(OptionalText):
+    """Why somebody does something; kept with what they did."""
+
+    def __init__(self) -> None:
+        super().__init__(max_length=1000)
+
+
+@extend_schema_serializer(component_name="Reason")
+class ReasonBody(Body):
+    reason = Reason()
+
+
 class WholeNumber(serializers.IntegerField):
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
@@ -70,9 +89,9 @@ class Number(serializers.FloatField):
         return float(data)
 
 
-@extend_schema_field({"oneOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]})
+@extend_schema_field({"oneOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})
 class Duration(serializers.Field):  # type: ignore[type-arg]  # DRF's class takes no type arguments at run time
-    """A length of time, more than none and at most ten years: a number of seconds, or text such as `5m`."""
+    """A length of time, at most ten years: a number of seconds, or text such as `5m`."""
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool) or not isinstance(data, int | float | str):
@@ -80,9 +99,19 @@ class Duration(serializers.Field):  # type: ignore[type-arg]  # DRF's class take
         try:
             seconds = parse_duration(data) if isinstance(data, str) else float(data)
         except ValueError as error:
-            raise ValidationError(str(error)) from None
-        if not 0 < seconds <= _TEN_YEARS:
-            raise ValidationError("Must be more than 0 seconds and at most ten years.")
+            raise ValidationError(f"{error}.") from None
+        if not 0 <= seconds <= TEN_YEARS:
+            raise ValidationError("Must be at least 0 seconds and at most ten years.")
+        return seconds
+
+
+@extend_schema_field({"oneOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]})
+class Period(Duration):
+    """A length of time that is more than none."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if not (seconds := super().to_internal_value(data)):
+            raise ValidationError("Must be more than 0 seconds.")
         return seconds
 
 

@@ -10,6 +10,8 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, inline_serializer
 from rest_framework import serializers
 
+from apps.tenancy.http.views import AppView
+
 APP_PARAMETER = OpenApiParameter(
     "X-Hector-App",
     str,
@@ -35,6 +37,13 @@ _PROBLEM = {
         },
     },
 }
+
+
+class Schema(AutoSchema):
+    """Knows that every operation inside an App takes the header that names one."""
+
+    def get_override_parameters(self) -> list[Any]:
+        return [APP_PARAMETER] if isinstance(self.view, AppView) else []
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from apps.accounts.permissions import Caller, may, need
 from apps.tenancy.context import in_app
 from apps.tenancy.http.authentication import BearerAuthentication, app_of
-from apps.tenancy.http.fields import Body
+from apps.tenancy.http.fields import Body, ReasonBody
 from apps.tenancy.models import App
 
 
@@ -47,6 +47,10 @@ class ApiView(APIView):
     def query(self, serializer: type[Body]) -> dict[str, Any]:
         """The checked parameters of the URL. Raises ValidationError with every fault."""
         return _checked(serializer, self.request.query_params)
+
+    def who_and_why(self) -> dict[str, str]:
+        """What every operator verb is told, `by` and `reason`, of a request whose body has nothing but a reason."""
+        return {"by": self.caller.actor, "reason": self.body(ReasonBody)["reason"]}
 
     @property
     def caller(self) -> Caller:
