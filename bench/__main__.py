@@ -104,7 +104,7 @@ def _run(figure: Figure, environment: dict[str, str], *, quick: bool) -> dict[st
     with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         try:
             output, _ = child.communicate(timeout=TIMEOUT)
-        except BaseException:
+        except BaseException:  # Ctrl-C and SIGTERM, too: the child has processes to stop
             child.terminate()
             child.wait()
             raise

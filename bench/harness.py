@@ -61,6 +61,13 @@ def tidy() -> None:
             cursor.execute("CHECKPOINT")
 
 
+def counted(name: str) -> str:
+    """The SQL of a WITH clause: a table of that name whose `n` runs from 1 to the statement's next parameter."""
+    if connection.vendor == "postgresql":
+        return f"WITH {name} (n) AS (SELECT generate_series(1, %s))"
+    return f"WITH RECURSIVE {name} (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM {name} WHERE n < %s)"
+
+
 def until(condition: Callable[[], bool], what: str, *, patience: float = PATIENCE, look: float = LOOK) -> None:
     deadline = time.monotonic() + patience
     while not condition():

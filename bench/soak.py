@@ -60,7 +60,7 @@ def _soak(engine: str, options: argparse.Namespace) -> dict[str, Any]:
         with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
             try:
                 output, _ = child.communicate(timeout=options.minutes * 60 + SETTLING)
-            except BaseException:
+            except BaseException:  # Ctrl-C and SIGTERM, too: the child has processes to stop
                 child.terminate()
                 child.wait()
                 raise

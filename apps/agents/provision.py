@@ -26,7 +26,7 @@ def create_app(
     if config is not None:
         try:
             apply(app, config, by=by, expected_revision=0)
-        except BaseException:
+        except BaseException:  # a signal that ends the process, too: both or nothing
             lifecycle.delete(app, by=by)
             raise
     return app

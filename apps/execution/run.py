@@ -107,7 +107,6 @@ async def _perform(job: Job, started: Started, journal: RunJournal) -> Any:
 
 
 async def _call_function(spec: AgentSpec, task: Task) -> Any:
-    assert spec.handler is not None
     function = handlers.load(spec.handler)
     if inspect.iscoroutinefunction(function):
         output = await function(task.input)

@@ -112,7 +112,6 @@ class Runtimes:
     def _drop(self, key: tuple[int, str]) -> None:
         if (runtime := self._kept.pop(key, None)) is None:
             return
-
         runtime.dropped = True
         if not runtime.users:
             self._close(runtime)

@@ -128,8 +128,8 @@ def take_place(place: int) -> None:
         crew = Crew(_places, _running, place)
         drained = shift.run(lambda: _stop.is_set() or told.is_set() or _places[place] != me, crew=crew)
         code = 0
-    except Exception:
-        log.exception("shift_broke")  # whatever it was: a new process starts from a known state
+    except Exception:  # whatever it was: a new process starts from a known state
+        log.exception("shift_broke")
     finally:
         if _places[place] == me:
             _places[place] = _CLOSED if drained else _VACANT

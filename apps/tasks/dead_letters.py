@@ -9,7 +9,7 @@ them. All is called inside the letters' App.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from apps.tasks import lifecycle
 from apps.tasks.errors import IllegalTransition
 from apps.tasks.events import EventType, NewEvent, record
 from apps.tasks.models import DeadLetter, Task
+from apps.tasks.search import with_version
 from apps.tenancy.models import App
 
 OPEN, RETRIED, DISCARDED = DeadLetter.Status.OPEN, DeadLetter.Status.RETRIED, DeadLetter.Status.DISCARDED
@@ -50,27 +51,33 @@ class LetterFilter:
     @property
     def is_empty(self) -> bool:
         """Whether it leaves nothing out but letters of another status, or newer than those that somebody looked at."""
-        return not (self.fingerprint or self.agent or self.code or self.entered_after or self.entered_before) and (
-            self.ids is None
-        )
+        return self.given().keys() <= {"status", "up_to"}
+
+    def given(self) -> dict[str, Any]:
+        """What is set."""
+        return {name: value for name, value in vars(self).items() if value not in ("", None)}
 
     def as_json(self) -> dict[str, Any]:
         """What is set, for people and records."""
-        texts = {name: value for name, value in asdict(self).items() if value not in ("", None)}
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in texts.items()}
+        given = self.given().items()
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given}
+
+
+_LOOKUPS = {
+    "status": "status",
+    "fingerprint": "fingerprint",
+    "agent": "agent",
+    "code": "code",
+    "entered_after": "entered_at__gte",
+    "entered_before": "entered_at__lt",
+    "up_to": "pk__lte",
+    "ids": "pk__in",
+}
 
 
 def find(which: LetterFilter) -> QuerySet[DeadLetter]:
     """The letters of the App that fit, in no order yet."""
-    equal = {"status": which.status, "fingerprint": which.fingerprint, "agent": which.agent, "code": which.code}
-    letters = DeadLetter.objects.filter(**{name: value for name, value in equal.items() if value})
-    if which.entered_after:
-        letters = letters.filter(entered_at__gte=which.entered_after)
-    if which.entered_before:
-        letters = letters.filter(entered_at__lt=which.entered_before)
-    if which.up_to is not None:
-        letters = letters.filter(pk__lte=which.up_to)
-    return letters if which.ids is None else letters.filter(pk__in=which.ids)
+    return DeadLetter.objects.filter(**{_LOOKUPS[field]: value for field, value in which.given().items()})
 
 
 # --- Groups -------------------------------------------------------------------------------------------------------
@@ -166,8 +173,7 @@ def discard(app: App, letter: DeadLetter, *, by: str, reason: str = "") -> DeadL
 
 def _task_of(letter: DeadLetter) -> Task:
     """The letter's task, locked first, as everybody does who changes both."""
-    tasks = Task.objects.select_related("agent_version").defer("agent_version__spec")
-    return tasks.select_for_update(of=("self",)).get(pk=letter.task_id)
+    return with_version(Task.objects.all()).select_for_update(of=("self",)).get(pk=letter.task_id)
 
 
 def _resolve(letter: DeadLetter, status: str, *, by: str, reason: str) -> None:

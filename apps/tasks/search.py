@@ -56,32 +56,31 @@ class HasItem(Func):
         return template.format(items[0], item[0]), [*items[1], *item[1]]
 
 
+_LOOKUPS = {  # of the fields that one condition says
+    "status": "status__in",
+    "agent": "agent",
+    "session": "session",
+    "entry_point": "entry_point",
+    "forked_from": "forked_from",
+    "created_after": "created_at__gt",
+    "created_before": "created_at__lt",
+    "finished_after": "finished_at__gte",
+    "finished_before": "finished_at__lt",
+}
+
+
 def search(wanted: TaskFilter) -> QuerySet[Task]:
     """The tasks of the App that fit, in no order yet."""
-    tasks = Task.objects.all()
-    if wanted.status:
-        tasks = tasks.filter(status__in=wanted.status)
-    if wanted.agent:
-        tasks = tasks.filter(agent=wanted.agent)
-    if wanted.session:
-        tasks = tasks.filter(session=wanted.session)
-    if wanted.entry_point:
-        tasks = tasks.filter(entry_point=wanted.entry_point)
-    if wanted.forked_from:
-        tasks = tasks.filter(forked_from=wanted.forked_from)
-    if wanted.created_after:
-        tasks = tasks.filter(created_at__gt=wanted.created_after)
-    if wanted.created_before:
-        tasks = tasks.filter(created_at__lt=wanted.created_before)
-    if wanted.finished_after:
-        tasks = tasks.filter(finished_at__gte=wanted.finished_after)
-    if wanted.finished_before:
-        tasks = tasks.filter(finished_at__lt=wanted.finished_before)
+    conditions = {lookup: value for field, lookup in _LOOKUPS.items() if (value := getattr(wanted, field))}
+    tasks = Task.objects.filter(**conditions)
     if wanted.tag:
         tasks = tasks.filter(HasItem("tags", Value(wanted.tag)))
-    if wanted.text:
-        tasks = _with_text(tasks, wanted.text)
-    return tasks
+    return _with_text(tasks, wanted.text) if wanted.text else tasks
+
+
+def with_version(tasks: QuerySet[Task]) -> QuerySet[Task]:
+    """Each with its agent version, whose spec is read only if somebody asks for it."""
+    return tasks.select_related("agent_version").defer("agent_version__spec")
 
 
 def _with_text(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:

@@ -54,7 +54,7 @@ def create(name: str, *, by: str, weight: int = 1, max_concurrent: int | None = 
             connection.schemas.create(app.schema_name)
             app.migrations = migrate_app(app.schema_name)
             app.save(force_insert=True)
-        except BaseException:
+        except BaseException:  # a signal that ends the process, too: nothing half made stays
             connection.schemas.drop(app.schema_name)
             raise
     log.info("app_created", app=name, by=by)

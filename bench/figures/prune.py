@@ -15,7 +15,7 @@ from apps.tasks.models import Task
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 from bench.figures.tasks import submit
-from bench.harness import BenchError, migrated, percentile, process, tidy
+from bench.harness import BenchError, counted, migrated, percentile, process, tidy
 
 TASKS = 100_000
 EVENTS, CHECKPOINTS = 6, 3  # of each
@@ -28,7 +28,7 @@ def measure(quick: bool) -> dict[str, float]:
     count = TASKS // (10 if quick else 1)
     app = migrated(DOCUMENT)
     with in_app(app):
-        _fill(app, count)
+        _ended_tasks(app, count)
     tidy()
     worker = workers.register(slots=1)
     entries.enqueue(app, [NewEntry(uuid.uuid4(), kind="noop") for _ in range(1000)])
@@ -64,12 +64,11 @@ def _claim(worker_id: int) -> float:
     return took * 1000
 
 
-def _fill(app: App, count: int) -> None:
-    """Ended tasks, each with an attempt, events and checkpoints, as if they had run two months ago."""
+def _ended_tasks(app: App, count: int) -> None:
+    """Writes ended tasks, each with an attempt, events and checkpoints, as if they had run two months ago."""
     submit(app, 1, "echo")
     pattern = Task.objects.get()
     key = "gen_random_uuid()" if sql.is_postgresql() else "LOWER(HEX(RANDOMBLOB(16)))"
-    numbers = "SELECT 1 UNION ALL SELECT n + 1 FROM made WHERE n < %s"
     then = sql.later("(-60 * 86400 + made.n)")
     columns = [str(field.column) for field in Task._meta.concrete_fields]
     special = {
@@ -78,7 +77,7 @@ def _fill(app: App, count: int) -> None:
     }  # fmt: skip
     values = ", ".join(special.get(column, f"pattern.{column}") for column in columns)
     sql.execute(
-        f"WITH RECURSIVE made (n) AS ({numbers}) INSERT INTO tasks_task ({', '.join(columns)})"
+        f"{counted('made')} INSERT INTO tasks_task ({', '.join(columns)})"
         f" SELECT {values} FROM made, tasks_task pattern WHERE pattern.id = %s",
         [count, sql.uid(pattern.pk)],
     )

@@ -5,13 +5,12 @@ What else waits in the table must not matter; it is either scheduled for later o
 
 from __future__ import annotations
 
-from django.db import connection
 from uuid_utils.compat import uuid7
 
 from apps.queue import entries, sql
 from apps.queue.entries import NewEntry
 from apps.tenancy.models import App
-from bench.harness import migrated, pause, seconds_to_drain, tidy, workers
+from bench.harness import counted, migrated, pause, seconds_to_drain, tidy, workers
 
 PRELOADED, WAITING = 20_000, 500_000
 BATCH = 1000
@@ -57,14 +56,9 @@ def _drained() -> bool:
 
 def fill(app: App, count: int, state: str, priority: int, run_at: str) -> None:
     """Writes waiting entries as `entries.enqueue` does, but at once; their keys rise, as those of tasks do."""
-    if connection.vendor == "postgresql":
-        numbers, key = "SELECT generate_series(1, %s)", "uuidv7()"
-    else:
-        numbers = "SELECT 1 UNION ALL SELECT n + 1 FROM waiting WHERE n < %s"
-        key = "PRINTF('%%012x', waiting.n) || LOWER(HEX(RANDOMBLOB(10)))"
+    key = "uuidv7()" if sql.is_postgresql() else "PRINTF('%%012x', waiting.n) || LOWER(HEX(RANDOMBLOB(10)))"
     sql.execute(
-        f"WITH RECURSIVE waiting (n) AS ({numbers})"
-        " INSERT INTO queue_queueentry"
+        f"{counted('waiting')} INSERT INTO queue_queueentry"
         " (app_id, kind, key, state, priority, tag, run_at, lane, epoch, cancel, enqueued_at)"
         f" SELECT %s, %s, {key}, %s, %s, waiting.n, {run_at}, '', 0, 1 = 0, {sql.now()} FROM waiting",
         [count, app.pk, KIND, state, priority],

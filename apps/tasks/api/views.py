@@ -39,7 +39,7 @@ from apps.tasks.api.waiting import client_socket, long_answers, rests_within, wa
 from apps.tasks.errors import IllegalTransition, InputInvalid, NoNewestVersion, NotResumable, NotUnique, UnknownAgent
 from apps.tasks.lifecycle import NewTask
 from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Task, TaskStatus
-from apps.tasks.search import TaskFilter, search
+from apps.tasks.search import TaskFilter, search, with_version
 from apps.tenancy.http.fields import ReasonBody
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, BY_UUID, Order, PageQuery, page, whole_number
@@ -72,7 +72,7 @@ _IDEMPOTENCY_KEY = OpenApiParameter(
 
 def tasks() -> QuerySet[Task]:
     """Tasks with what their JSON shows."""
-    return Task.objects.select_related("agent_version").defer("agent_version__spec")
+    return with_version(Task.objects.all())
 
 
 @cache
@@ -107,8 +107,7 @@ class Tasks(AppView):
                 for name in ("agent", "session", "tag", "entry_point", "forked_from", "created_after", "created_before")
             },
         )
-        found = search(wanted).select_related("agent_version").defer("agent_version__spec")
-        shown = page(request, found, BY_UUID, query)
+        shown = page(request, with_version(search(wanted)), BY_UUID, query)
         prefetch_related_objects([task for task in shown.rows if task.status == TaskStatus.INPUT_REQUIRED], "approvals")
         return shown.answer(TaskOut)
 
