@@ -6,9 +6,23 @@ from collections.abc import Mapping
 
 from apps.agents.config.spec import AgentSpec
 from apps.agents.models import AgentVersion
+from apps.queue import sql
 
 _MOST = 1000  # beyond that many, all are forgotten and read again
 _read: dict[str, AgentSpec] = {}
+
+
+def version_of(agent: str) -> AgentVersion | None:
+    """The version that new tasks of the agent get, without its spec; None if there is no such agent.
+
+    Asked for each task that is submitted, so it is said in SQL, which takes a third of the time.
+    """
+    rows = sql.fetch(
+        "SELECT version.id, version.digest FROM agents_agent agent"
+        " JOIN agents_agentversion version ON version.id = agent.version_id WHERE agent.name = %s",
+        [agent],
+    )
+    return AgentVersion.from_db(AgentVersion.objects.db, ["id", "digest"], rows[0]) if rows else None
 
 
 def spec_of(version: AgentVersion) -> AgentSpec:

@@ -26,8 +26,8 @@ from django.utils import timezone
 from referencing.exceptions import Unresolvable
 
 from apps.agents.config.spec import AgentSpec
-from apps.agents.models import Agent, AgentVersion
-from apps.agents.versions import spec_of, specs_of
+from apps.agents.models import AgentVersion
+from apps.agents.versions import spec_of, specs_of, version_of
 from apps.queue import entries, leases, sql
 from apps.queue.entries import NewEntry
 from apps.queue.leases import Lease
@@ -85,15 +85,15 @@ def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
 
 
 def _accepted(new: NewTask) -> Task:
-    agent = Agent.objects.select_related("version").defer("version__spec").filter(name=new.agent).first()
-    if agent is None:
+    version = version_of(new.agent)
+    if version is None:
         raise UnknownAgent(f"there is no agent {new.agent!r} in this App")
-    spec = spec_of(agent.version)
-    value = checked_input(agent.version, new.input)
+    spec = spec_of(version)
+    value = checked_input(version, new.input)
     retries = spec.retry.max_retries if new.max_retries is None else new.max_retries
     return Task(
-        agent=agent.name,
-        agent_version=agent.version,
+        agent=new.agent,
+        agent_version=version,
         input=value,
         session=new.session,
         entry_point=new.entry_point,
