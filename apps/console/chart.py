@@ -7,7 +7,7 @@ from datetime import datetime
 
 from apps.console.overview import Minute
 
-STEP, BAR, HEIGHT = 12, 8, 120
+STEP, HEIGHT = 12, 120  # of a bar and the gap behind it; _overview.html says how much of that is bar
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ class LetterResolved(IllegalTransition):
 
     code = "dead_letter_resolved"
 
+    def __init__(self, letter: DeadLetter) -> None:
+        by = f" by {letter.resolved_by}" if letter.resolved_by else ""
+        super().__init__(f"this dead letter was {letter.status} already{by}")
+
 
 @dataclass(frozen=True)
 class LetterFilter:
@@ -182,8 +186,4 @@ def _resolve(letter: DeadLetter, status: str, *, by: str, reason: str) -> None:
     )
     if not resolved:
         letter.refresh_from_db()
-        raise LetterResolved(f"this dead letter was {letter.status} already{_by(letter)}")
-
-
-def _by(letter: DeadLetter) -> str:
-    return f" by {letter.resolved_by}" if letter.resolved_by else ""
+        raise LetterResolved(letter)

@@ -1,4 +1,4 @@
-"""What the pages that ask before something is done with a task have in common."""
+"""What the pages that ask before something is done have in common; most of them are about a task."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from django.urls import reverse
 
 from apps.console.views.render import page
 from apps.tasks.models import LIVE, Task, TaskStatus
+from apps.tenancy import lifecycle
+from apps.tenancy.errors import AppNotFound
 from apps.tenancy.models import App
 
 RETRIABLE = (TaskStatus.FAILED, TaskStatus.CANCELLED)
@@ -23,6 +25,14 @@ def found(app: App, task_id: UUID) -> Task:
             f"There is no task {task_id} in the App {app}. It may belong to another App, or be kept no longer."
         )
     return task
+
+
+def found_app(name: str) -> App:
+    """Raises Http404."""
+    try:
+        return lifecycle.get(name)
+    except AppNotFound:
+        raise Http404(f"There is no App {name}.") from None
 
 
 def about(

@@ -15,9 +15,11 @@ from django.urls import reverse
 from apps.agents.models import Agent
 from apps.console import filters, inputs, letters
 from apps.console.letters import Letters, number
+from apps.console.rail import Chip, RailItem
+from apps.console.views.asking import actor, reason
 from apps.console.views.render import live_page
 from apps.console.views.render import page as show_page
-from apps.console.words import Count, plural, sentence
+from apps.console.words import plural, sentence
 from apps.tasks import dead_letters, operations
 from apps.tasks.dead_letters import LetterResolved
 from apps.tasks.models import DeadLetter, Operation
@@ -28,21 +30,6 @@ PAGE = 50
 SAMPLE = 5
 RECENT = 5  # operations on the page of groups
 ALL = "all"  # what is typed where no filter is set
-
-
-@dataclass(frozen=True)
-class RailItem:
-    status: str
-    count: Count
-    url: str
-    active: bool
-
-
-@dataclass(frozen=True)
-class Chip:
-    label: str
-    value: str
-    without: str  # the address without it
 
 
 def index(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
@@ -140,12 +127,12 @@ def discard(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
     letter = _letter(which)
     asked = _asked(request)
     if letter.status != DeadLetter.Status.OPEN:
-        asked.changed = f"This dead letter was {letter.status} already{_by(letter)}."
+        asked.changed = sentence(LetterResolved(letter))
     elif request.method == "POST":
         asked.fault = _reason_fault(asked)
         try:
             if not asked.fault:
-                dead_letters.discard(app, letter, by=request.user.get_username(), reason=asked.reason)
+                dead_letters.discard(app, letter, by=actor(request), reason=asked.reason)
                 messages.success(request, "The letter is discarded. Its task stays failed.")
                 return redirect(which.but(letter=None).url)
         except LetterResolved as error:
@@ -210,7 +197,7 @@ def _start(request: HttpRequest, app: App, which: Letters, verb: Operation.Verb,
         return None
     expected = Shown(number(request.POST.get("count", "")) or 0, request.POST.get("digest", ""))
     try:
-        return operations.start(app, wanted, by=request.user.get_username(), expected=expected)
+        return operations.start(app, wanted, by=actor(request), expected=expected)
     except SetChanged as error:
         asked.changed = f"{sentence(error)} Look at them again below."
     except OperationRefused as error:
@@ -229,7 +216,7 @@ def _new_input(which: Letters, asked: Asked) -> Any:
 def _asked(request: HttpRequest) -> Asked:
     given = request.POST or request.GET
     return Asked(
-        reason=request.POST.get("reason", "").strip()[:1000],
+        reason=reason(request),
         how="at_once" if given.get("how") == "at_once" else "canary",
         start="input" if given.get("start") == "input" else "journal",
         given=request.POST.get("input", ""),
@@ -258,7 +245,3 @@ def _letter(which: Letters) -> DeadLetter:
 
 def _crumbs() -> list[tuple[str, str]]:
     return [("Dead letters", reverse("admin:dead_letters"))]
-
-
-def _by(letter: DeadLetter) -> str:
-    return f" by {letter.resolved_by}" if letter.resolved_by else ""

@@ -9,10 +9,9 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from apps.agents.models import Agent
+from apps.console.views.asking import actor, found_app, reason
 from apps.console.views.render import page
 from apps.queue import holds
-from apps.tenancy import lifecycle
-from apps.tenancy.errors import AppNotFound
 from apps.tenancy.models import App
 
 
@@ -25,11 +24,11 @@ def resume_agent(request: HttpRequest, app: App, site: AdminSite, *, name: str) 
 
 
 def pause_app(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpResponse:
-    return _ask(request, app, site, "pause", _app(name), "")
+    return _ask(request, app, site, "pause", found_app(name), "")
 
 
 def resume_app(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpResponse:
-    return _ask(request, app, site, "resume", _app(name), "")
+    return _ask(request, app, site, "resume", found_app(name), "")
 
 
 def _agent(app: App, name: str) -> str:
@@ -38,24 +37,17 @@ def _agent(app: App, name: str) -> str:
     return name
 
 
-def _app(name: str) -> App:
-    try:
-        return lifecycle.get(name)
-    except AppNotFound:
-        raise Http404(f"There is no App {name}.") from None
-
-
 def _ask(request: HttpRequest, app: App, site: AdminSite, verb: str, of: App, lane: str) -> HttpResponse:
     """Asks first; done with a POST. `of` is the App that it is about, `app` the one that the page shows."""
     what = f"agent {lane}" if lane else f"App {of}"
     back = reverse("admin:agent", args=[lane]) if lane else reverse("admin:platform_app", args=[of.name])
     if request.method == "POST":
-        by, reason = request.user.get_username(), request.POST.get("reason", "").strip()[:1000]
+        by, why = actor(request), reason(request)
         if verb == "pause":
-            effect = holds.hold(of, lane, by=by, reason=reason)
+            effect = holds.hold(of, lane, by=by, reason=why)
             messages.success(request, f"The {what} is paused: {effect.sentence}")
         else:
-            effect = holds.lift(of, lane, by=by, reason=reason)
+            effect = holds.lift(of, lane, by=by, reason=why)
             still = holds.of(of) if lane else None
             messages.success(
                 request,

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from apps.agents.models import Agent
 from apps.console.forms import TaskForm
+from apps.console.views.asking import actor
 from apps.console.views.render import page
 from apps.tasks import lifecycle
 from apps.tasks.errors import TaskOperationError
@@ -33,7 +34,7 @@ def new(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
                 priority=form.cleaned_data["priority"] or 0,
             )
             try:
-                task = lifecycle.submit(app, wanted, by=request.user.get_username())
+                task = lifecycle.submit(app, wanted, by=actor(request))
             except TaskOperationError as error:
                 form.add_error(None, f"The task was not accepted: {error}")
             else:

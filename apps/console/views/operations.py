@@ -11,9 +11,10 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from apps.console.letters import number
+from apps.console.views.asking import actor, reason
 from apps.console.views.render import live_page
 from apps.console.views.render import page as show_page
-from apps.console.words import plural
+from apps.console.words import plural, sentence
 from apps.tasks import operations
 from apps.tasks.models import FINAL, Operation, OperationItem, TaskStatus
 from apps.tasks.operations import OperationEnded
@@ -50,13 +51,12 @@ def page(request: HttpRequest, app: App, site: AdminSite, *, operation_id: UUID)
 
 def stop(request: HttpRequest, app: App, site: AdminSite, *, operation_id: UUID) -> HttpResponse:
     operation = _operation(operation_id)
-    reason = request.POST.get("reason", "").strip()[:1000]
     refused = ""
     if request.method == "POST":
         try:
-            operations.stop(app, operation, by=request.user.get_username(), reason=reason)
+            operations.stop(app, operation, by=actor(request), reason=reason(request))
         except OperationEnded as error:
-            refused = f"{str(error)[:1].upper()}{str(error)[1:]}."
+            refused = sentence(error)
         else:
             messages.success(request, "The operation is stopped. What it has done stays done.")
             return redirect("admin:operation", operation_id=operation.pk)

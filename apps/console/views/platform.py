@@ -10,13 +10,12 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from apps.console import workforce
+from apps.console.views.asking import actor, found_app, reason
 from apps.console.views.render import live_page, page
 from apps.console.workforce import Seat
 from apps.queue import control, holds, workers
 from apps.queue.models import QueueEntry
 from apps.tasks import retention
-from apps.tenancy import lifecycle
-from apps.tenancy.errors import AppNotFound
 from apps.tenancy.models import App
 
 PAGE = 50
@@ -34,7 +33,7 @@ def apps(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
 
 
 def app(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpResponse:
-    shown = _app(name)
+    shown = found_app(name)
     return page(
         request, site, "app.html", str(shown), [("Apps", reverse("admin:platform_apps"))],
         shown=shown,
@@ -62,7 +61,7 @@ def entries(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
     if state not in QueueEntry.State.values:
         raise Http404("There is no such state of the queue.")
     name = request.GET.get("of", "")
-    of = _app(name) if name else None
+    of = found_app(name) if name else None
     found = workforce.entries(state, of)
     after = request.GET.get("after", "")
     if after.isdecimal():
@@ -77,8 +76,7 @@ def entries(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
 def pause(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
     """Asks first, and for a reason: it holds up the work of every App."""
     if request.method == "POST":
-        reason = request.POST.get("reason", "").strip()[:1000]
-        control.pause(by=request.user.get_username(), reason=reason)
+        control.pause(by=actor(request), reason=reason(request))
         messages.success(request, "The queue is paused: what runs goes on, nothing else starts.")
         return redirect("admin:platform_queue")
     return _ask(request, site, "Pause queue", "pause")
@@ -86,7 +84,7 @@ def pause(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
 
 def resume(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
     if request.method == "POST":
-        control.resume(by=request.user.get_username())
+        control.resume(by=actor(request))
         messages.success(request, "The queue runs again.")
         return redirect("admin:platform_queue")
     return _ask(request, site, "Resume queue", "resume")
@@ -97,8 +95,7 @@ def drain(request: HttpRequest, app: App, site: AdminSite, *, worker_id: int) ->
     seat = next((seat for seat in workforce.seats() if seat.worker.pk == worker_id), None)
     refused = _refuses_drain(seat)
     if request.method == "POST" and not refused:
-        reason = request.POST.get("reason", "").strip()[:1000]
-        if workers.drain(worker_id, by=request.user.get_username(), reason=reason):
+        if workers.drain(worker_id, by=actor(request), reason=reason(request)):
             messages.success(request, f"The worker {seat.worker if seat else ''} claims nothing any more.")
             return redirect("admin:platform_queue")
         refused = "It has gone off shift."
@@ -120,10 +117,3 @@ def _ask(request: HttpRequest, site: AdminSite, title: str, verb: str) -> HttpRe
         request, site, "queue_control.html", title, crumbs,
         verb=verb, counts=workforce.queue_counts(), force=workforce.workforce(),
     )  # fmt: skip
-
-
-def _app(name: str) -> App:
-    try:
-        return lifecycle.get(name)
-    except AppNotFound:
-        raise Http404(f"There is no App {name}.") from None

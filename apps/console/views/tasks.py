@@ -12,29 +12,14 @@ from django.http import HttpRequest, HttpResponse
 from apps.agents.models import Agent
 from apps.console import filters
 from apps.console.filters import Filter
+from apps.console.rail import Chip, RailItem
 from apps.console.views.render import live_page
-from apps.console.words import Count
 from apps.tasks.models import Task, TaskStatus
 from apps.tasks.search import TEXT_REACH
 from apps.tenancy.models import App
 
 PAGE = 50
 _LABELS = {"agent": "Agent", "session": "Session", "tag": "Tag", "entry_point": "Entry point", "q": "Search"}
-
-
-@dataclass(frozen=True)
-class RailItem:
-    status: str  # "" for all of them
-    count: Count
-    url: str
-    active: bool
-
-
-@dataclass(frozen=True)
-class Chip:
-    label: str
-    value: str
-    without: str  # the address without it
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@
     return live.querySelector("a:hover, button:hover, summary:hover") !== null;
   }
 
-
   function replace(old, fresh) {
     for (const details of old.querySelectorAll("details[id]")) {
       const same = fresh.querySelector(`#${CSS.escape(details.id)}`);
