@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 
-_LONG_TEXT = 200  # a text that may be longer than this gets an area, not a line
+from apps.console.schema_fields import MISSING, JSONText, field_of
+
 PREFIX = "input_"
-
-
-class JSONText(forms.CharField):
-    """A value that is written as JSON."""
-
-    widget = forms.Textarea
-
-    def to_python(self, value: Any) -> Any:
-        text = super().to_python(value)
-        if not text:
-            return None
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise ValidationError(f"This is not JSON: {error}", code="invalid") from None
 
 
 class TaskForm(forms.Form):
@@ -45,7 +29,9 @@ class TaskForm(forms.Form):
         if self.from_schema:
             assert schema is not None
             for name, part in schema["properties"].items():
-                self.fields[PREFIX + name] = _field(name, part, required=name in schema.get("required", ()))
+                field = field_of(part, schema, required=name in schema.get("required", ()))
+                field.label = (part.get("title") if isinstance(part, dict) else "") or _label(name)
+                self.fields[PREFIX + name] = field
         elif schema:
             self.fields["input"] = JSONText(label="Input, as JSON", help_text="The agent's input schema checks it.")
         else:
@@ -75,7 +61,7 @@ class TaskForm(forms.Form):
         return {
             name.removeprefix(PREFIX): value
             for name, value in self.cleaned_data.items()
-            if name.startswith(PREFIX) and value not in (None, "")
+            if name.startswith(PREFIX) and value not in (MISSING, None, "", [])
         }
 
 
@@ -84,31 +70,5 @@ def is_form(schema: dict[str, Any] | None) -> bool:
     return bool(schema and isinstance(schema.get("properties"), dict) and schema["properties"])
 
 
-def _field(name: str, part: Any, *, required: bool) -> forms.Field:
-    part = part if isinstance(part, dict) else {}
-    common: dict[str, Any] = {
-        "label": part.get("title") or name.replace("_", " ").capitalize(),
-        "help_text": part.get("description", ""),
-        "initial": part.get("default"),
-        "required": required,
-    }
-    choices = part.get("enum")
-    if isinstance(choices, list) and all(isinstance(choice, str) for choice in choices):
-        empty = [] if required else [("", "(none)")]
-        return forms.ChoiceField(choices=[*empty, *((choice, choice) for choice in choices)], **common)
-    match part.get("type"):
-        case "string":
-            longest = part.get("maxLength")
-            short = name != "text" and ((longest is not None and longest <= _LONG_TEXT) or "format" in part)
-            widget = forms.TextInput() if short else forms.Textarea(attrs={"rows": 4})
-            return forms.CharField(max_length=longest, strip=False, widget=widget, **common)
-        case "integer":
-            return forms.IntegerField(min_value=part.get("minimum"), max_value=part.get("maximum"), **common)
-        case "number":
-            return forms.FloatField(min_value=part.get("minimum"), max_value=part.get("maximum"), **common)
-        case "boolean":
-            return forms.BooleanField(**{**common, "required": False})
-    if common["initial"] is not None:
-        common["initial"] = json.dumps(common["initial"], ensure_ascii=False)
-    common["help_text"] = f"{common['help_text']} Written as JSON.".strip()
-    return JSONText(widget=forms.Textarea(attrs={"rows": 4, "class": "code"}), **common)
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()

@@ -1,25 +1,31 @@
-"""What is around every page: the chosen App, the navigation and its badges, the environment's label."""
+"""What is around every page: the chosen App, the navigation and its badges, the environment's label.
+
+Platform operators see the console; everybody else with a role in an App sees the inbox in a lean frame of its own.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 
+from apps.accounts.models import User
+from apps.accounts.permissions import Caller
 from apps.approvals.models import Approval
 from apps.console import filters
 from apps.console.filters import Filter
 from apps.console.letters import Letters
 from apps.console.words import Count
 from apps.tasks.models import TaskStatus
-from apps.tenancy import lifecycle
+from apps.tenancy import people
 from apps.tenancy.connection import connection
-from apps.tenancy.errors import AppNotFound
-from apps.tenancy.models import DEFAULT_APP, App
+from apps.tenancy.models import DEFAULT_APP, SLUG, App
 
 SWITCHABLE = 200  # Apps that the switcher lists; the page of Apps has all of them
 
@@ -37,15 +43,20 @@ class Entry:
 
 
 def chosen_app(request: HttpRequest) -> App:
-    """The App that a request is about: the one it names, else the one chosen before.
+    """The App that a request is about: the one it names, else the one chosen before, of those that one may enter.
 
     A form names the App of the page that it stands on, so it reaches that App whatever was chosen in another window
     since. Only a page that somebody opens is remembered: no form, and no page that refreshes itself.
     """
-    named = request.POST.get("app") or request.GET.get("app")
+    apps = people.apps_of(_user(request))
+    named = request.POST.get("app") or request.GET.get("app") or ""
     if not named:
-        return _existing(request.session.get("app", DEFAULT_APP)) or lifecycle.get(DEFAULT_APP)
-    app = _existing(named)
+        remembered = request.session.get("app", DEFAULT_APP)
+        app = apps.filter(name=remembered).first() or apps.filter(name=DEFAULT_APP).first() or apps.first()
+        if app is None:
+            raise PermissionDenied("This account has no role in any App.")
+        return app
+    app = apps.filter(name=named).first() if re.fullmatch(SLUG, named) else None
     if app is None:
         raise Http404(f"There is no App {named}.")
     if request.method == "GET" and not is_refresh(request) and request.session.get("app") != named:
@@ -53,11 +64,17 @@ def chosen_app(request: HttpRequest) -> App:
     return app
 
 
-def _existing(name: str) -> App | None:
-    try:
-        return lifecycle.get(name)
-    except AppNotFound:
-        return None
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def caller(request: HttpRequest) -> Caller:
+    """Who the person is within the App that the request has entered."""
+    found = people.caller(_user(request), current_app())
+    if found is None:  # the role was taken away since the App was chosen
+        raise PermissionDenied("This account has no role in this App.")
+    return found
 
 
 def current_app() -> App:
@@ -73,15 +90,28 @@ def is_refresh(request: HttpRequest) -> bool:
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
-    """What the frame's templates need, for a person who may see it."""
+    """What the console's templates need, for a platform operator."""
     groups = navigation(request)
     here = next((entry for _, entries in groups for entry in entries if entry.active), None)
     return {
+        "frame": "console/base.html",
         "app": current_app(),
-        "apps": list(App.objects.exclude(status=App.Status.DELETING)[:SWITCHABLE]),
+        "apps": list(people.apps_of(_user(request))[:SWITCHABLE]),
         "switch_url": here.url if here and here.of_app else reverse("admin:index"),
         "navigation": groups,
         "environment": settings.HECTOR_ENVIRONMENT,
+    }
+
+
+def lean(request: HttpRequest) -> dict[str, Any]:
+    """The same for everybody else, who see nothing but the inbox."""
+    return {
+        "frame": "console/lean.html",
+        "app": current_app(),
+        "apps": list(people.apps_of(_user(request))[:SWITCHABLE]),
+        "switch_url": reverse("inbox"),
+        "environment": settings.HECTOR_ENVIRONMENT,
+        "role": caller(request).role,
     }
 
 

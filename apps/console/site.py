@@ -1,7 +1,8 @@
 """The console: an Unfold admin site whose pages are our own, and which shows only what is registered here.
 
-Every page is seen by platform superusers only, inside the App that the request is about. Models of an App have no
-model admin at all: their state changes through the verbs of `apps.tasks.lifecycle`, which the pages call.
+Every page is seen by platform superusers only, inside the App that the request is about; the inbox also by people who
+have a role in the App. Models of an App have no model admin at all: their state changes through the verbs of
+`apps.tasks.lifecycle` and `apps.approvals.lifecycle`, which the pages call.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
 from django.template.response import SimpleTemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
 from apps.accounts.models import User
@@ -34,6 +38,7 @@ from apps.console.views import (
 )
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
+from apps.tenancy.people import has_role
 
 AppView = Callable[..., HttpResponseBase]
 
@@ -51,13 +56,11 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
         guarded = super().admin_view(view, cacheable)
 
         def entered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if not self.has_permission(request):
-                return guarded(request, *args, **kwargs)  # type: ignore[no-any-return]  # to the login page
-            with in_app(frame.chosen_app(request)):
-                response: HttpResponseBase = guarded(request, *args, **kwargs)
-                if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
-                    response = response.render()
-                return response
+            if self.has_permission(request):
+                return _in_app(request, guarded, *args, **kwargs)
+            if request.path == reverse("admin:index") and request.user.is_authenticated and has_role(request.user):
+                return redirect("inbox")
+            return guarded(request, *args, **kwargs)  # type: ignore[no-any-return]  # to the login page
 
         return update_wrapper(entered, view)
 
@@ -109,6 +112,28 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             return view(request, app, self, **kwargs)
 
         return self.admin_view(update_wrapper(shown, view))
+
+    def inbox_page(self, view: AppView) -> Callable[..., Any]:
+        """A page of ours that everybody sees who has a role in the App."""
+
+        def entered(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+            return _in_app(request, shown, **kwargs)
+
+        def shown(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+            frame.caller(request)
+            return view(request, frame.current_app(), self, **kwargs)
+
+        return never_cache(update_wrapper(entered, view))
+
+
+def _in_app(request: HttpRequest, view: Callable[..., Any], *args: Any, **kwargs: Any) -> HttpResponseBase:
+    with in_app(frame.chosen_app(request)):
+        response: HttpResponseBase = view(request, *args, **kwargs)
+        if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+            response = response.render()
+        return response
 
 
 site = ConsoleSite(name="admin")

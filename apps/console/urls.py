@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
@@ -12,6 +13,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", site.urls),
-    path("approvals/", site.page(approvals.index), name="inbox"),
-    path("approvals/<uuid:approval_id>/", site.page(approvals.page), name="inbox_approval"),
+    path("approvals/logout/", LogoutView.as_view(next_page="admin:login"), name="inbox_logout"),
+    path("approvals/", site.inbox_page(approvals.index), name="inbox"),
+    path("approvals/<uuid:approval_id>/", site.inbox_page(approvals.page), name="inbox_approval"),
 ]

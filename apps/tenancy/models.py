@@ -1,10 +1,13 @@
-"""The App (tenant) and its secrets, both in the shared schema."""
+"""The App (tenant), its people and its secrets; all in the shared schema."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
+
+from apps.accounts.permissions import Role
 
 SLUG = r"[a-z][a-z0-9-]{0,47}"
 DEFAULT_APP = "default"
@@ -53,6 +56,24 @@ class App(models.Model):
 
     def get_tenant_type(self) -> None:
         return None
+
+
+class Membership(models.Model):
+    """What somebody may do in one App. Platform operators need none."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=[(role.value, role.value.capitalize()) for role in Role])
+
+    class Meta:
+        ordering = ["app"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "app"], name="membership_once"),
+            models.CheckConstraint(condition=models.Q(role__in=[role.value for role in Role]), name="membership_role"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} of {self.app}"
 
 
 class Secret(models.Model):

@@ -12,7 +12,7 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.queue import workers
 from apps.queue.models import Worker
-from apps.tenancy.models import App
+from apps.tenancy.models import App, Membership
 from tests.support import agents
 
 FORM = {
@@ -37,6 +37,18 @@ def operator(db: None) -> User:
 def staff(db: None) -> User:
     """Somebody of the staff who is no platform operator."""
     return User.objects.create_user("stan", password="a good password", is_staff=True)
+
+
+def member(name: str, role: str, app: App) -> User:
+    """Somebody with that role in the App, and in no other."""
+    user = User.objects.create_user(name, password="a good password")
+    Membership.objects.create(user=user, app=app, role=role)
+    return user
+
+
+@pytest.fixture
+def approver(app: App) -> User:
+    return member("anna", "approver", app)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -69,10 +71,31 @@ def test_staff_who_are_no_operators_see_nothing(name: str, path: str, client: Cl
     assert answer.status_code == (200 if name in OPEN else 302)
 
 
-def test_somebody_who_is_no_operator_is_told_so_at_the_login(client: Client, staff: User) -> None:
+def test_somebody_without_a_role_is_told_so_at_the_login(client: Client, staff: User) -> None:
     answer = client.post("/admin/login/", {"username": "stan", "password": "a good password"})
-    assert "for platform operators" in answer.content.decode()
+    assert "has no role in any App" in answer.content.decode()
     assert "_auth_user_id" not in client.session
+
+
+def test_who_has_a_role_in_an_app_logs_in_and_arrives_at_its_approvals(
+    configured: App, client: Client, approver: User
+) -> None:
+    answer: Any = client.post("/admin/login/", {"username": "anna", "password": "a good password"}, follow=True)
+    assert [address for address, _ in answer.redirect_chain] == ["/", "/admin/", "/approvals/"]
+    page = answer.content.decode()
+    assert "<h1>Approvals</h1>" in page and "Approver in acme" in page
+    assert "/admin/tasks/" not in page and "Queue and workers" not in page
+    assert client.post("/approvals/logout/")["Location"] == "/admin/login/"
+    assert "_auth_user_id" not in client.session
+
+
+def test_a_role_in_an_app_opens_no_page_of_the_console(client: Client, approver: User, configured: App) -> None:
+    client.force_login(approver)
+    for name, path in addresses():
+        answer = client.get(path)
+        expected = {"index": "/approvals/", "logout": "/admin/"}.get(name, "/admin/login/")
+        assert name in OPEN or (answer.status_code == 302 and answer["Location"].startswith(expected)), path
+    assert "go to the" in client.get("/admin/login/?next=/admin/tasks/").content.decode()
 
 
 def test_an_operator_logs_in_and_arrives_at_the_overview(configured: App, client: Client, operator: User) -> None:

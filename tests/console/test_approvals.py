@@ -100,12 +100,12 @@ def test_a_task_says_whom_it_waits_for_and_every_page_how_many_do(asked: Task, f
     assert "open approvals" in page
 
 
-def test_nobody_but_an_operator_sees_them(configured: App, asked: Task, first: Approval, staff: User) -> None:
+def test_nobody_without_a_role_sees_them(configured: App, asked: Task, first: Approval, staff: User) -> None:
     browser = Client()
     for path in ("/approvals/", f"/approvals/{first.pk}/"):
         assert browser.get(path)["Location"].startswith("/admin/login/")
     browser.force_login(staff)
-    assert browser.post(f"/approvals/{first.pk}/", {"decision": "fail"}).status_code == 302
+    assert browser.post(f"/approvals/{first.pk}/", {"decision": "fail"}).status_code == 403
     assert fresh(asked).status == TaskStatus.INPUT_REQUIRED
 
 

@@ -13,10 +13,12 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.accounts.permissions import Caller, Role
 from apps.agents.config.apply import apply
 from apps.queue.models import QueueControl, Worker
 from apps.tasks import journal
 from apps.tasks.models import Task
+from apps.tenancy import people
 from apps.tenancy.models import App
 from tests.support import agents
 from tests.support.transitions import settle, start
@@ -150,12 +152,23 @@ def test_an_operator_makes_another_one(console: Client, read: Read) -> None:
     console.post("/admin/accounts/user/add/", fields)
     otto = User.objects.get(username="otto")
     assert not otto.is_superuser
-    console.post(
-        f"/admin/accounts/user/{otto.pk}/change/", {"username": "otto", "is_active": "on", "is_superuser": "on"}
-    )
+    change = f"/admin/accounts/user/{otto.pk}/change/"
+    roles = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+    console.post(change, {"username": "otto", "is_active": "on", "is_superuser": "on", **roles})
     otto.refresh_from_db()
     assert (otto.is_superuser, otto.is_staff, otto.check_password("Xy7-long-enough")) == (True, True, True)
     assert "otto" in read("/admin/accounts/user/")
+
+
+def test_an_operator_gives_somebody_a_role_in_an_app(console: Client, app: App, staff: User, read: Read) -> None:
+    change = f"/admin/accounts/user/{staff.pk}/change/"
+    assert "memberships-TOTAL_FORMS" in read(change)
+    role = {"memberships-TOTAL_FORMS": "1", "memberships-INITIAL_FORMS": "0"}
+    role |= {"memberships-0-user": str(staff.pk), "memberships-0-app": str(app.pk), "memberships-0-role": "approver"}
+    console.post(change, {"username": "stan", "is_active": "on", **role})
+    assert people.caller(staff, app) == Caller("stan", Role.APPROVER, app_name="acme")
+    App.objects.filter(pk=app.pk).update(status=App.Status.SUSPENDED)
+    assert people.caller(staff, app) is None
 
 
 # --- Errors -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 
-from apps.console.frame import is_refresh
+from apps.console import frame
 
 _TIME = re.compile(r"(<time [^>]*>)[^<]*")  # relative times go stale by themselves; console.js keeps them current
 
@@ -24,8 +24,9 @@ def page(
     crumbs: list[tuple[str, str]] | None = None,
     **values: Any,
 ) -> HttpResponse:
-    """A page in the console's frame. `crumbs` are the titles and addresses of the pages above it."""
-    context = {**site.each_context(request), "title": title, "crumbs": crumbs or [], **values}
+    """A page in the frame of whoever looks at it. `crumbs` are the titles and addresses of the pages above it."""
+    around = site.each_context(request) if site.has_permission(request) else frame.lean(request)
+    context = {**around, "title": title, "crumbs": crumbs or [], **values}
     return TemplateResponse(request, f"console/{template}", context)
 
 
@@ -39,7 +40,7 @@ def live_page(
     """
     html = render_to_string(f"console/{live}", {"app": values.get("app"), **values}, request)
     version = hashlib.sha256(_TIME.sub(r"\1", html).encode()).hexdigest()[:16]
-    if not is_refresh(request):
+    if not frame.is_refresh(request):
         return page(request, site, template, title, live={"version": version, "ends": ends, "html": html}, **values)
     if request.headers["X-Live"] == version:
         return HttpResponse(status=304)

@@ -1,0 +1,33 @@
+"""People who log in, and the Apps that they have a role in; a platform operator has every one of them."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from apps.accounts.models import User
+from apps.accounts.permissions import Caller, Role
+from apps.tenancy.models import App, Membership
+
+_ACTIVE = Q(app__status=App.Status.ACTIVE)
+
+
+def caller(user: User, app: App) -> Caller | None:
+    """Who the person is within the App; None for somebody without a role there, or where the App is suspended."""
+    if not user.is_active:
+        return None
+    if user.is_superuser:
+        return Caller(user.get_username(), Role.ADMIN, is_platform_operator=True)
+    found = Membership.objects.filter(_ACTIVE, user=user, app=app).first()
+    return Caller(user.get_username(), Role(found.role), app_name=app.name) if found else None
+
+
+def apps_of(user: User) -> QuerySet[App]:
+    """The Apps that the person may enter."""
+    if user.is_superuser:
+        return App.objects.exclude(status=App.Status.DELETING)
+    return App.objects.filter(status=App.Status.ACTIVE, memberships__user=user)
+
+
+def has_role(user: User) -> bool:
+    """Whether there is anything for the person to do here."""
+    return user.is_superuser or apps_of(user).exists()
