@@ -16,8 +16,8 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import Token
 
 from apps.accounts import keys
+from apps.accounts.permissions import Role
 
-ROLES = ("viewer", "operator", "approver", "admin")
 LIFETIME = timedelta(days=365)
 _KEPT_SECONDS = 60  # after which a signature is checked again: the key may be gone
 _LEEWAY_SECONDS = 10  # by which the clocks of two hosts may differ
@@ -67,8 +67,8 @@ class _AppToken(Token):
 
 def issue_app_token(app_name: str, *, role: str = "admin", expires_in: timedelta | None = None) -> str:
     """A token with which a program acts in the App. Raises ValueError for a role that does not exist."""
-    if role not in ROLES:
-        raise ValueError(f"{role!r} is not a role: use one of {', '.join(ROLES)}")
+    if role not in [*Role]:
+        raise ValueError(f"{role!r} is not a role: use one of {', '.join(Role)}")
     token = _AppToken()
     token.set_exp(from_time=token.current_time, lifetime=expires_in or LIFETIME)
     token["sub"] = f"app:{app_name}"

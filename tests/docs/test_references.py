@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -248,6 +249,16 @@ def test_every_kind_is_described_and_so_is_what_is_not_there_yet() -> None:
     later = set().union(*schema.LATER_KEYS.values(), schema.LATER_TOOLS, schema.LATER_AGENTS)
     for word in {*schema.AGENTS, *schema.tool_specs(), *schema.llm_specs(), *later}:
         assert re.search(rf"\b{word}\b", spans), word
+
+
+# --- The house ------------------------------------------------------------------------------------------------------
+def test_every_app_and_the_direction_of_imports_are_described() -> None:
+    text = page("docs/development.md").text
+    for app in (ROOT / "apps").iterdir():
+        assert not (app / "apps.py").exists() or f"`apps/{app.name}`" in text, app.name
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert " -> ".join(layer.replace(" : ", ", ") for layer in layers) in text
 
 
 # --- Other languages ------------------------------------------------------------------------------------------------

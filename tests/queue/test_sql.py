@@ -26,8 +26,9 @@ def test_what_postgresql_cannot_store_is_replaced_and_nothing_else(value: Any, s
     assert json.loads(sql.js(value)) == stored
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner)))
+STORABLE = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.just("\\u0000")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | STORABLE, lambda inner: st.lists(inner)))
 def test_all_other_json_comes_back_as_it_was(value: Any) -> None:
-    text = json.dumps(value)
-    if "\\u0000" not in text:
-        assert json.loads(sql.js(value)) == value
+    assert json.loads(sql.js(value)) == value
