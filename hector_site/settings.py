@@ -129,6 +129,7 @@ HECTOR_QUEUE_HANDLERS = {
     "task": "apps.execution.run",
     "operation": "apps.tasks.operations_run",
     "outbox": "apps.tasks.outbox_run",
+    "approval": "apps.approvals.due",
 }
 HECTOR_QUEUE_WORKERS = envint("HECTOR_QUEUE_WORKERS", 4, least=1)
 HECTOR_QUEUE_MAX_RETRIES = envint("HECTOR_QUEUE_MAX_RETRIES", 3, least=0)

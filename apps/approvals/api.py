@@ -15,7 +15,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.approvals import lifecycle
-from apps.approvals.errors import AlreadyDecided, DecisionInvalid, DecisionNotPossible, NothingToDecide
+from apps.approvals.errors import (
+    AlreadyCounted,
+    AlreadyDecided,
+    DecisionInvalid,
+    DecisionNotPossible,
+    NotEntitled,
+    NothingToDecide,
+)
 from apps.approvals.models import Approval, Decision
 from apps.tasks.api.serializers import TaskOut
 from apps.tasks.api.views import TaskView, as_json
@@ -33,9 +40,12 @@ def _already_decided(error: AlreadyDecided) -> HttpResponse:
 
 
 def _invalid(error: DecisionInvalid) -> HttpResponse:
-    return problem(400, str(error), code=error.code, errors=[{"pointer": f"/{error.field}", "detail": str(error)}])
+    faults = [{"pointer": pointer, "detail": detail} for pointer, detail in error.faults]
+    return problem(400, str(error), code=error.code, errors=faults)
 
 
+declare(NotEntitled, 403)
+declare(AlreadyCounted, 409)
 declare(NothingToDecide, 409)
 declare(DecisionNotPossible, 409)
 declare_translator(AlreadyDecided, _already_decided)
@@ -130,7 +140,7 @@ class Decide(AppView):
     def post(self, request: Request, id: UUID) -> Response:
         approval = get_object_or_404(Approval.objects.select_related("task"), pk=id)  # before the body is looked at
         body = self.body(DecideBody)
-        lifecycle.decide(self.app, approval, by=self.caller.actor, **body)
+        lifecycle.decide(self.app, approval, by=self.caller, **body)
         return Response(ApprovalOut(approvals().get(pk=id)).data)
 
 
@@ -140,7 +150,7 @@ class _DecideTask(TaskView):
     def _decide(self, id: UUID) -> Response:
         body: dict[str, Any] = self.body(TaskDecisionBody)
         only = body.pop("approval", None)
-        lifecycle.decide_all(self.app, self.task(id), by=self.caller.actor, decision=self.verb, only=only, **body)
+        lifecycle.decide_all(self.app, self.task(id), self.verb, by=self.caller, only=only, **body)
         return Response(as_json(self.task(id)))
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ApprovalError(Exception):
     code = "approval_error"
+
+
+class NotEntitled(ApprovalError):
+    """This person may not decide about this; the text says who may."""
+
+    code = "not_entitled"
 
 
 class AlreadyDecided(ApprovalError):
@@ -15,6 +23,18 @@ class AlreadyDecided(ApprovalError):
     def __init__(self, winner: str) -> None:
         super().__init__(f"This was closed already: {winner}.")
         self.winner = winner
+
+
+class TooLate(AlreadyDecided):
+    """The time for deciding is over."""
+
+    code = "expired"
+
+
+class AlreadyCounted(ApprovalError):
+    """This person has decided so already, and it takes others too."""
+
+    code = "already_counted"
 
 
 class NothingToDecide(ApprovalError):
@@ -30,10 +50,20 @@ class DecisionNotPossible(ApprovalError):
 
 
 class DecisionInvalid(ApprovalError):
-    """The decision lacks something, or has too much. `field` names what."""
+    """The decision lacks something, has too much, or does not fit the schema: JSON pointers into it, with sentences."""
 
     code = "decision_invalid"
 
-    def __init__(self, field: str, detail: str) -> None:
-        super().__init__(detail)
-        self.field = field
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(detail for _, detail in faults))
+        self.faults = list(faults)
+
+    @classmethod
+    def at(cls, field: str, detail: str) -> DecisionInvalid:
+        return cls([(f"/{field}", detail)])
+
+
+class GrantEnded(ApprovalError):
+    """The grant was revoked, or its time is over."""
+
+    code = "grant_ended"

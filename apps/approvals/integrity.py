@@ -1,4 +1,5 @@
-"""The invariant of waiting: a task waits for a person if, and only if, it has an open approval.
+"""The invariants of waiting: a task waits for a person if, and only if, it has an open approval, and whatever has a
+deadline or a reminder has its queue entry.
 
 Added to the checks of `apps.tasks.integrity`, which knows no approvals.
 """
@@ -15,4 +16,10 @@ CHECKS = {
     "closed approval without a decision": """
         SELECT task_id FROM approvals_approval approval WHERE %s > 0 AND status IN ('approved', 'rejected')
         AND NOT EXISTS (SELECT 1 FROM approvals_decision WHERE approval_id = approval.id)""",
+    "open approval with a deadline without its queue entry": """
+        SELECT id FROM approvals_approval approval WHERE due_at IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM queue_queueentry WHERE app_id = %s AND kind = 'approval' AND key = approval.id)""",
+    "queue entry of an approval that nothing is due for": """
+        SELECT key FROM queue_queueentry WHERE app_id = %s AND kind = 'approval' AND NOT EXISTS (
+            SELECT 1 FROM approvals_approval WHERE id = queue_queueentry.key AND due_at IS NOT NULL)""",
 }

@@ -5,193 +5,223 @@ worker. A decision, its event and what it does to the task are one transaction t
 with the decision that closes its last open approval. Both lock the task's row first, so two people who decide at once
 take turns, and the second one is told what the first has decided.
 
-What may be decided depends on the kind of approval (`choices`). Of these kinds, `in_doubt` exists so far: a call of a
-tool that is not idempotent had begun when its worker died, or when its attempt was stopped.
+What may be decided depends on the kind of approval (`choices`), who may on its policy (`rights`). Where several people
+have to agree, a decision that does not close yet is kept; those agree who decide exactly the same. One who rejects is
+enough. What happens if nobody decides: `due`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
 
-from apps.approvals.errors import AlreadyDecided, DecisionInvalid, DecisionNotPossible, NothingToDecide
-from apps.approvals.models import Approval, Decision
+from apps.accounts.permissions import Caller
+from apps.agents.policies import Policy
+from apps.approvals import exact, grants, rights
+from apps.approvals.choices import Choice, Verdict, choices
+from apps.approvals.errors import (
+    AlreadyCounted,
+    AlreadyDecided,
+    ApprovalError,
+    DecisionInvalid,
+    DecisionNotPossible,
+    NothingToDecide,
+    TooLate,
+)
+from apps.approvals.grants import Terms
+from apps.approvals.models import Approval, Approver, Decision
+from apps.queue import entries, sql
+from apps.queue.entries import NewEntry
 from apps.tasks import journal
 from apps.tasks import lifecycle as tasks
-from apps.tasks.errors import TaskError
 from apps.tasks.events import EventType, NewEvent, record
-from apps.tasks.journal import NewCheckpoint, Run, Settlement
-from apps.tasks.models import Checkpoint, Task
+from apps.tasks.journal import Run, Settlement
+from apps.tasks.models import Task
 from apps.tenancy.models import App
 
 Kind, Status, Verb = Approval.Kind, Approval.Status, Decision.Verb
+ENTRY = "approval"  # the kind of queue entries that come due with approvals
+
+
+_PROMPTS = {  # where nobody has written one
+    Kind.TOOL_CALL: "The agent wants to call the tool {tool}.",
+    Kind.QUESTION: "The agent asks.",
+    Kind.IN_DOUBT: (
+        "The tool {tool} had been started when its attempt was cut short, and is not declared idempotent:"
+        " it may or may not have taken effect."
+    ),
+    Kind.BUDGET: "The task has reached a limit.",
+}
+
+
+_RESULT = "result of the call; it is recorded as what the tool has returned"
 
 
 @dataclass(frozen=True)
 class Call:
-    """A tool call that a run cannot go on without a decision about. `key` is the journal's."""
+    """What a run cannot go on without a decision about. `key` is the journal's."""
 
     kind: Approval.Kind
     key: str
     tool: str
     arguments: Any
+    prompt: str = ""
+    policy: Policy = field(default_factory=Policy)
+    schema: dict[str, Any] | None = None
+    risk: str = ""
+    on_reject: str = Approval.OnReject.CONTINUE
 
 
 # --- Asking -----------------------------------------------------------------------------------------------------------
 def ask(app: App, run: Run, calls: Sequence[Call]) -> Settlement:
     """Ends a run: its task waits until people have decided about all of the calls."""
     approvals = [_approval(run.task_id, call) for call in calls]
-    events = [NewEvent(EventType.APPROVAL_REQUESTED, _facts(approval)) for approval in approvals]
-    tools = ", ".join(sorted({call.tool for call in calls}))
+    events = [NewEvent(EventType.APPROVAL_REQUESTED, facts(approval)) for approval in approvals]
+    what = ", ".join(sorted({call.tool or call.arguments["limit"] for call in calls}))
+    policies = [call.policy for call in calls]
     return journal.wait_for_person(
-        run, f"a person has to decide about {tools}", events, lambda: _write(app, run.task_id, approvals)
+        run, f"a person has to decide about {what}", events, lambda: _write(app, run.task_id, approvals, policies)
     )
 
 
 def _approval(task_id: UUID, call: Call) -> Approval:
-    prompt = (
-        f"The tool {call.tool} had been started when its attempt was cut short, and is not declared idempotent:"
-        " it may or may not have taken effect."
-    )
     return Approval(
-        task_id=task_id, kind=call.kind, call=call.key, tool=call.tool, arguments=call.arguments,
-        digest=digest(call.tool, call.arguments), prompt=prompt,
-    )  # fmt: skip
+        task_id=task_id,
+        kind=call.kind,
+        call=call.key,
+        tool=call.tool,
+        arguments=exact.storable(call.arguments),
+        digest=exact.digest(call.tool, call.arguments),
+        schema=call.schema,
+        prompt=exact.storable(call.prompt or _PROMPTS[call.kind].format(tool=call.tool)),
+        risk=call.risk,
+        on_reject=call.on_reject,
+        policy_name=call.policy.name,  # the rest of it when it is written, which is when its time begins
+    )
 
 
-def digest(tool: str, arguments: Any) -> str:
-    """What a decision is bound to: this tool with exactly these arguments."""
-    exact = json.dumps([tool, arguments], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(exact.encode()).hexdigest()
-
-
-def _write(app: App, task_id: UUID, approvals: list[Approval]) -> None:
+def _write(app: App, task_id: UUID, approvals: Sequence[Approval], policies: Sequence[Policy]) -> None:
+    task = Task.objects.only("created_by", "cancel_requested_at").get(pk=task_id)
+    now = sql.instant()
+    for approval, policy in zip(approvals, policies, strict=True):
+        approval.requester = task.created_by
+        adopt(approval, policy, now)
     Approval.objects.bulk_create(approvals)
-    asked_to_stop = Task.objects.filter(pk=task_id, cancel_requested_at__isnull=False).first()
-    if asked_to_stop is not None:  # while its run was ending: nobody shall be asked for it any more
-        tasks.cancel(app, asked_to_stop, by="", reason="it was asked to stop before it began to wait")
+    name_approvers(approvals, policies)
+    enqueue(app, approvals)
+    if task.cancel_requested_at is not None:  # while its run was ending: nobody shall be asked for it any more
+        tasks.cancel(app, task, by="", reason="it was asked to stop before it began to wait")
 
 
-def _facts(approval: Approval) -> dict[str, Any]:
-    return {
-        "approval": str(approval.pk), "kind": str(approval.kind), "tool": approval.tool, "call": approval.call,
-    }  # fmt: skip
+def adopt(approval: Approval, policy: Policy, now: datetime) -> None:
+    """Puts into the approval what a policy says that asks from now on. (Unsaved.)"""
+    approval.policy = policy.stored()
+    approval.policy_name = policy.name
+    approval.role = policy.approvers.role or ""
+    approval.exclude_requester = policy.exclude_requester
+    approval.required = policy.required
+    approval.expires_at = None if policy.expires_in is None else now + timedelta(seconds=policy.expires_in)
+    approval.remind_at = None if policy.remind_after is None else now + timedelta(seconds=policy.remind_after)
+    approval.due_at = next_due(approval)
 
 
-def close(task: Task) -> None:
+def next_due(approval: Approval) -> datetime | None:
+    return min((at for at in (approval.remind_at, approval.expires_at) if at is not None), default=None)
+
+
+def name_approvers(approvals: Sequence[Approval], policies: Sequence[Policy]) -> None:
+    """Writes the rows for the people whom the policies name."""
+    Approver.objects.bulk_create(
+        [
+            Approver(approval=approval, actor=actor)
+            for approval, policy in zip(approvals, policies, strict=True)
+            for actor in dict.fromkeys(policy.approvers.users)
+        ]
+    )
+
+
+def enqueue(app: App, approvals: Sequence[Approval]) -> None:
+    """Writes the queue entries of those that something will be due for."""
+    due = [approval for approval in approvals if approval.due_at is not None]
+    if due:
+        entries.enqueue(app, [NewEntry(approval.pk, kind=ENTRY, run_at=approval.due_at) for approval in due])
+
+
+def facts(approval: Approval) -> dict[str, Any]:
+    """What every event about the approval says."""
+    policy = {"policy": approval.policy_name} if approval.policy_name else {}
+    what = {"kind": str(approval.kind), "tool": approval.tool, "call": approval.call}
+    return {"approval": str(approval.pk), **what, **policy}
+
+
+def close(app: App, task: Task) -> None:
     """Closes what a task waited for, in the transaction that ends it."""
-    Approval.objects.filter(task=task, status=Status.OPEN).update(status=Status.CANCELLED, closed_at=Now())
+    left = Approval.objects.filter(task=task, status=Status.OPEN)
+    for approval in left.filter(due_at__isnull=False).only("pk"):
+        entries.remove(app, approval.pk, kind=ENTRY)
+    left.update(status=Status.CANCELLED, closed_at=Now(), due_at=None)
 
 
 # --- Deciding ---------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Choice:
-    """A way to decide: what it closes the approval as, and what it does, in words and to the (locked) task.
-
-    `effect` gets the approval and the decision, and says whether the task can go on.
-    """
-
-    closes_as: Approval.Status
-    label: str
-    does: str
-    effect: Callable[[Approval, Decision], bool]
-    wants_answer: bool = False
-
-
-def _ran(approval: Approval, decision: Decision) -> bool:
-    result = {"kind": "value", "value": decision.answer}
-    journal.add_checkpoint(approval.task_id, NewCheckpoint(Checkpoint.Kind.TOOL_RESULT, approval.call, result))
-    return True
-
-
-def _run_again(approval: Approval, decision: Decision) -> bool:
-    mark = {"decided": Verb.RUN_AGAIN.value, "approval": str(approval.pk)}
-    journal.add_checkpoint(approval.task_id, NewCheckpoint(Checkpoint.Kind.TOOL_FAILED, approval.call, mark))
-    return True
-
-
-def _fail(approval: Approval, decision: Decision) -> bool:
-    why = f": {decision.comment}" if decision.comment else ""
-    error = TaskError("in_doubt", f"it is not known whether {approval.tool} ran; {decision.actor} ended the task{why}")
-    tasks.fail_waiting(approval.task, error, by=decision.actor)
-    close(approval.task)
-    return False
-
-
-_CHOICES: dict[str, dict[Decision.Verb, Choice]] = {
-    Kind.IN_DOUBT: {
-        Verb.RAN: Choice(
-            Status.APPROVED, "It ran", "The tool is not run again; the model gets the result that you give here.",
-            _ran, wants_answer=True,
-        ),
-        Verb.RUN_AGAIN: Choice(
-            Status.APPROVED, "Run it again", "The tool is run once more, with exactly these arguments.", _run_again
-        ),
-        Verb.FAIL: Choice(
-            Status.REJECTED, "Fail the task", "The task ends as failed and is filed with the dead letters.", _fail
-        ),
-    },
-}  # fmt: skip
-
-
-def choices(approval: Approval) -> dict[Decision.Verb, Choice]:
-    """How this kind of approval can be decided."""
-    return _CHOICES.get(approval.kind, {})
-
-
 def decide(
     app: App,
     approval: Approval,
-    *,
-    by: str,
     decision: str,
+    *,
+    by: Caller,
     comment: str = "",
     arguments: dict[str, Any] | None = None,
     answer: Any = None,
+    grant: Terms | None = None,
 ) -> Approval:
-    """Decides; `answer` is the result of a call that ran. Called inside the App.
+    """Decides, inside the App; the approval as it is then: still open where others have to agree.
 
-    Raises AlreadyDecided, DecisionNotPossible or DecisionInvalid; then nothing was changed.
+    `arguments` change the call, `answer` answers a question or says what a call in doubt has returned, `grant` lets
+    further calls of the tool run without asking. Raises AlreadyDecided (or TooLate), NotEntitled, DecisionNotPossible,
+    DecisionInvalid or AlreadyCounted; then nothing was changed.
     """
-    choice = _checked(approval, decision, arguments, answer)
     with transaction.atomic():
-        task = approval.task
-        tasks.lock(task)
-        closed = Approval.objects.filter(pk=approval.pk, status=Status.OPEN)
-        if not closed.update(status=choice.closes_as, closed_at=Now()):
-            raise AlreadyDecided(how_closed(approval))
-        made = Decision.objects.create(approval=approval, actor=by, decision=decision, comment=comment, answer=answer)
-        payload = {**_facts(approval), "decision": decision, **({"comment": comment} if comment else {})}
-        record(task.pk, NewEvent(EventType.APPROVAL_DECIDED, payload, by))
-        goes_on = choice.effect(approval, made)
-        if goes_on and not Approval.objects.filter(task=task, status=Status.OPEN).exists():
-            tasks.resume(app, task, by=by)
+        _lock(approval)
+        rights.check(approval, by)
+        choice, changed = _checked(approval, decision, arguments, answer, grant)
+        made = _write_decision(
+            approval, by.actor, Verb(decision), comment=comment, arguments=changed, answer=answer, grant=grant
+        )
+        agreeing = _agreeing(approval, made) if choice.agrees else [made]
+        missing = approval.required - len(agreeing) if choice.agrees else 0
+        if missing > 0:
+            _record_decision(approval, made, {"missing": missing})
+        else:
+            given = grants.give(approval, grant, [one.actor for one in agreeing]) if grant else None
+            _record_decision(approval, made, {"grant": str(given.pk)} if given else {})
+            verdict = Verdict(
+                Verb(decision), by.actor, comment, changed, answer, decisions=tuple(one.pk for one in agreeing)
+            )
+            carry_out(app, approval, choice, verdict, choice.closes_as)
     approval.refresh_from_db()
     return approval
 
 
-def decide_all(app: App, task: Task, *, by: str, decision: str, only: UUID | None = None, **more: Any) -> None:
-    """Decides every open approval of the task in the same way (or `only` that one): all of them or none.
-
-    Raises NothingToDecide, and what `decide` raises.
-    """
-    with transaction.atomic():
-        waiting = Approval.objects.filter(task=task, status=Status.OPEN).order_by("id")
-        found = list(waiting if only is None else waiting.filter(pk=only))
-        if not found:
-            raise NothingToDecide("The task has no open approval" + (" of that id." if only else "."))
-        for approval in found:
-            decide(app, approval, by=by, decision=decision, **more)
+def _lock(approval: Approval) -> None:
+    """Locks the task and reads the approval anew. Raises AlreadyDecided, also if its time is over."""
+    tasks.lock(approval.task)
+    approval.refresh_from_db(from_queryset=Approval.objects.select_related("task"))
+    if approval.status != Status.OPEN:
+        raise (TooLate if approval.status == Status.EXPIRED else AlreadyDecided)(how_closed(approval))
+    if approval.expires_at is not None and approval.expires_at <= sql.instant():
+        raise TooLate(f"its time was over at {approval.expires_at.isoformat(timespec='seconds')}")
 
 
-def _checked(approval: Approval, decision: str, arguments: Any, answer: Any) -> Choice:
+def _checked(
+    approval: Approval, decision: str, arguments: dict[str, Any] | None, answer: Any, grant: Terms | None
+) -> tuple[Choice, dict[str, Any] | None]:
+    """The choice, and the arguments if they are others than those that were asked about."""
     possible = choices(approval)
     if decision not in possible:
         words = ", ".join(verb.value for verb in possible)
@@ -200,18 +230,117 @@ def _checked(approval: Approval, decision: str, arguments: Any, answer: Any) -> 
             f" (POST /approvals/{approval.pk}/decide)."
         )
     choice = possible[Verb(decision)]
-    if arguments is not None:
-        raise DecisionInvalid("arguments", "The arguments of a call that may have run already cannot be changed.")
-    if choice.wants_answer and answer is None:
-        raise DecisionInvalid("answer", "Give the result of the call; it is recorded as what the tool has returned.")
-    if not choice.wants_answer and answer is not None:
-        raise DecisionInvalid("answer", f"A decision to {decision} takes no answer.")
-    return choice
+    if arguments is not None and not choice.takes_arguments:
+        raise DecisionInvalid.at("arguments", f"A decision to {decision} changes no arguments.")
+    if grant is not None and not choice.takes_grant:
+        raise DecisionInvalid.at("grant", f"A decision to {decision} grants nothing.")
+    if choice.takes_answer and answer is None:
+        what = "answer; the model reads it" if approval.kind == Kind.QUESTION else _RESULT
+        raise DecisionInvalid.at("answer", f"Give the {what}.")
+    if not choice.takes_answer and answer is not None:
+        raise DecisionInvalid.at("answer", f"A decision to {decision} takes no answer.")
+    if grant is not None:
+        grants.check(grant)
+    if choice.takes_answer and approval.kind == Kind.QUESTION and approval.schema is not None:
+        _check_schema(approval.schema, answer, "answer")
+    if arguments is None or exact.digest(approval.tool, arguments) == approval.digest:
+        return choice, None
+    _check_schema(approval.schema or {}, arguments, "arguments")
+    return choice, arguments
+
+
+def _check_schema(schema: dict[str, Any], value: Any, name: str) -> None:
+    if faults := exact.faults(schema, value, name):
+        raise DecisionInvalid(faults)
+
+
+def _write_decision(
+    approval: Approval, actor: str, verb: Decision.Verb, *, comment: str, grant: Terms | None, **values: Any
+) -> Decision:
+    same = exact.digest(verb.value, values["arguments"], values["answer"], grant.as_json() if grant else None)
+    made, created = Decision.objects.get_or_create(
+        approval=approval, level=approval.level, actor=actor, digest=same,
+        defaults={"decision": verb, "comment": comment, **values},
+    )  # fmt: skip
+    if not created:
+        raise AlreadyCounted("You have decided so already; somebody else has to agree too.")
+    return made
+
+
+def _agreeing(approval: Approval, made: Decision) -> list[Decision]:
+    """The decisions of this level that are the same; each is another person's."""
+    return list(Decision.objects.filter(approval=approval, level=made.level, digest=made.digest).order_by("id"))
+
+
+def _record_decision(approval: Approval, made: Decision, more: dict[str, Any]) -> None:
+    payload = {**facts(approval), "decision": made.decision, **more}
+    payload |= {"comment": made.comment} if made.comment else {}
+    payload |= {"changed": True} if made.arguments is not None else {}
+    record(approval.task_id, NewEvent(EventType.APPROVAL_DECIDED, payload, made.actor))
+
+
+def carry_out(app: App, approval: Approval, choice: Choice, verdict: Verdict, status: Approval.Status) -> None:
+    """Closes the (locked) approval and does what was decided; the task goes on if it waits for nothing else."""
+    Approval.objects.filter(pk=approval.pk, status=Status.OPEN).update(
+        status=status, outcome=verdict.verb, closed_at=Now(), due_at=None
+    )
+    if approval.due_at is not None:
+        entries.remove(app, approval.pk, kind=ENTRY)
+    if not choice.effect(approval, verdict):
+        close(app, approval.task)
+    elif not Approval.objects.filter(task=approval.task_id, status=Status.OPEN).exists():
+        tasks.resume(app, approval.task, by=verdict.by)
 
 
 def how_closed(approval: Approval) -> str:
     """How an approval was closed, and by whom, for people."""
-    made = Decision.objects.filter(approval=approval).order_by("-id").first()
+    if approval.status == Status.EXPIRED:
+        return f"nobody decided until {_at(approval.closed_at)}, which counts as {approval.outcome}"
+    made = Decision.objects.filter(approval=approval, decision=approval.outcome).order_by("-id").first()
     if made is None:
         return "its task ended before anybody decided"
-    return f"{made.decision} by {made.actor} at {made.at.isoformat(timespec='seconds')}"
+    return f"{made.decision} by {made.actor} at {_at(made.at)}"
+
+
+def _at(instant: datetime | None) -> str:
+    return instant.isoformat(timespec="seconds") if instant else ""
+
+
+# --- Several at once --------------------------------------------------------------------------------------------------
+def decide_all(app: App, task: Task, decision: str, *, by: Caller, only: UUID | None = None, **more: Any) -> None:
+    """Decides every open approval of the task in the same way (or `only` that one): all of them or none.
+
+    Raises NothingToDecide, and what `decide` raises.
+    """
+    with transaction.atomic():
+        waiting = Approval.objects.filter(task=task, status=Status.OPEN).select_related("task").order_by("id")
+        found = list(waiting if only is None else waiting.filter(pk=only))
+        if not found:
+            raise NothingToDecide("The task has no open approval" + (" of that id." if only else "."))
+        for approval in found:
+            decide(app, approval, decision, by=by, **more)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What became of each of many: decided, or why not."""
+
+    decided: list[UUID] = field(default_factory=list)
+    skipped: list[tuple[UUID, str]] = field(default_factory=list)
+
+
+def decide_batch(app: App, ids: Sequence[UUID], decision: str, *, by: Caller, comment: str = "") -> Batch:
+    """Decides about each by itself, in the same way; one that cannot be decided holds up no other."""
+    batch = Batch()
+    found = Approval.objects.select_related("task").in_bulk(ids)
+    for approval_id in dict.fromkeys(ids):
+        if (approval := found.get(approval_id)) is None:
+            batch.skipped.append((approval_id, "There is no such approval."))
+            continue
+        try:
+            decide(app, approval, decision, by=by, comment=comment)
+        except ApprovalError as error:
+            batch.skipped.append((approval_id, str(error)))
+        else:
+            batch.decided.append(approval_id)
+    return batch

@@ -41,6 +41,16 @@ class CheckpointTooLarge(PermanentError):
 
 
 @dataclass(frozen=True)
+class Decided:
+    """People let a call run: once, and with arguments of this digest. `arguments` are those that they changed it to."""
+
+    approval: str
+    digest: str
+    by: str
+    arguments: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Recorded:
     """How a tool call ended: with a `value`, or as a `failed` or `retry` answer that the model gets."""
 
@@ -63,15 +73,28 @@ class RunJournal:
         self._offset = started.turn_offset
         self._turns = [point.content for point in started.checkpoints if point.kind == Kind.MODEL]
         self._calls: dict[str, Recorded] = {}
-        self._in_doubt: set[str] = set()
+        self._in_doubt: dict[str, dict[str, Any]] = {}  # calls that were started, each with the arguments if changed
+        self._decided: dict[str, Decided] = {}  # calls that may start
         for point in started.checkpoints:
-            if point.kind == Kind.TOOL_STARTED:
-                self._in_doubt.add(point.key)
-            elif point.kind in (Kind.TOOL_RESULT, Kind.TOOL_FAILED):
-                self._in_doubt.discard(point.key)
-                if point.kind == Kind.TOOL_RESULT:
-                    result = point.content
-                    self._calls[point.key] = Recorded(result["kind"], result["value"])
+            self._remember(point)
+
+    def _remember(self, point: Checkpoint) -> None:
+        """Takes a checkpoint of an earlier attempt to heart. A decision is used up by the start that it allowed."""
+        match point.kind:
+            case Kind.TOOL_DECIDED:
+                self._in_doubt.pop(point.key, None)
+                mark = point.content
+                arguments = mark.get("arguments")
+                self._decided[point.key] = Decided(mark["approval"], mark["digest"], mark["by"], arguments)
+            case Kind.TOOL_STARTED:
+                self._decided.pop(point.key, None)
+                self._in_doubt[point.key] = point.content
+            case Kind.TOOL_RESULT:
+                self._in_doubt.pop(point.key, None)
+                result = point.content
+                self._calls[point.key] = Recorded(result["kind"], result["value"])
+            case Kind.TOOL_FAILED:
+                self._in_doubt.pop(point.key, None)
 
     # --- What earlier attempts left ---------------------------------------------------------------------------------
     def history(self, prompt: str) -> list[ModelMessage]:
@@ -103,6 +126,15 @@ class RunJournal:
     def in_doubt(self, key: str) -> bool:
         """Whether an earlier attempt started this call and nobody knows how it ended."""
         return key in self._in_doubt
+
+    def started_with(self, key: str) -> dict[str, Any] | None:
+        """The arguments that people had changed a call in doubt to, if they had."""
+        arguments: dict[str, Any] | None = self._in_doubt[key].get("arguments")
+        return arguments
+
+    def decided(self, key: str) -> Decided | None:
+        """What lets this call start, if people have decided about it."""
+        return self._decided.get(key)
 
     # --- What this one adds -----------------------------------------------------------------------------------------
     def request_starts(self, model: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,12 @@ def is_postgresql() -> bool:
 def now() -> str:
     """The SQL of the present instant."""
     return "STATEMENT_TIMESTAMP()" if is_postgresql() else "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')"
+
+
+def instant() -> datetime:
+    """The present instant, by the database's clock."""
+    [(value,)] = fetch(f"SELECT {now()}")
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
 def later(seconds: str = "%s") -> str:

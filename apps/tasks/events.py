@@ -30,8 +30,14 @@ class EventType(models.TextChoices):
     EXECUTION_CANCELLED = "execution_cancelled"  # {attempt, reason?}
     EXECUTION_PAUSED = "execution_paused"  # {attempt, reason, waits_for_person?: true}; else its worker stops
     EXECUTION_RESUMED = "execution_resumed"  # {waited_seconds}: people have decided all that it waited for
-    APPROVAL_REQUESTED = "approval_requested"  # {approval, kind, tool, call}
-    APPROVAL_DECIDED = "approval_decided"  # {approval, kind, tool, call, decision, comment?}
+    APPROVAL_REQUESTED = "approval_requested"  # {approval, kind, tool, call, policy?: name}
+    # {approval, kind, tool, call, policy?, decision, comment?, changed?: true (the arguments), grant?: its id,
+    # missing?: how many more have to agree}
+    APPROVAL_DECIDED = "approval_decided"
+    APPROVAL_REMINDED = "approval_reminded"  # {approval, kind, tool, call, policy?}
+    APPROVAL_ESCALATED = "approval_escalated"  # the same: of the policy that asks now
+    APPROVAL_EXPIRED = "approval_expired"  # {approval, kind, tool, call, policy?, outcome: approve | reject | fail}
+    GRANT_REVOKED = "grant_revoked"  # {grant, agent, tool, reason?}; of no task
     RETRY_SCHEDULED = "retry_scheduled"  # {attempt, error, delay_seconds}
     FORKED = "forked"  # {task, from_checkpoint: or null, reason?}: that task was made from this one
     DEAD_LETTERED = "dead_lettered"  # {fingerprint, error}

@@ -50,7 +50,7 @@ def fork(
         version = _newest(parent) if newest else parent.agent_version
         if from_checkpoint is not None and spec_of(version).type != spec_of(parent.agent_version).type:
             raise NotResumable("the newest version of the agent is of another type: it cannot go on from a checkpoint")
-        child = _child(parent, version, new_input, from_checkpoint)
+        child = _child(parent, version, new_input, from_checkpoint, by)
         child.save(force_insert=True)
         if from_checkpoint is not None:
             _copy_journal(parent, child, from_checkpoint)
@@ -75,7 +75,7 @@ def _newest(parent: Task) -> AgentVersion:
     return agent.version
 
 
-def _child(parent: Task, version: AgentVersion, new_input: Any, from_checkpoint: int | None) -> Task:
+def _child(parent: Task, version: AgentVersion, new_input: Any, from_checkpoint: int | None, by: str) -> Task:
     return Task(
         agent=parent.agent,
         agent_version=version,
@@ -88,17 +88,22 @@ def _child(parent: Task, version: AgentVersion, new_input: Any, from_checkpoint:
         timeout_seconds=parent.timeout_seconds,
         forked_from=parent,
         forked_at_checkpoint=from_checkpoint,
+        created_by=by,
         last_seq=1,
         created_at=timezone.now(),
     )
 
 
 def _copy_journal(parent: Task, child: Task, up_to: int) -> None:
-    """Copies what the parent goes on from, numbered anew from 1; epoch 0 says that it is a copy."""
+    """Copies what the parent goes on from, numbered anew from 1; epoch 0 says that it is a copy.
+
+    What people have decided stays behind: it was about the parent.
+    """
     sql.execute(
         "INSERT INTO tasks_checkpoint (task_id, seq, kind, key, value, packed, size, set_aside, epoch, created_at)"
         " SELECT %s, ROW_NUMBER() OVER (ORDER BY seq), kind, key, value, packed, size, set_aside, 0, created_at"
-        " FROM tasks_checkpoint WHERE task_id = %s AND seq > %s AND seq <= %s AND NOT set_aside",
+        " FROM tasks_checkpoint WHERE task_id = %s AND seq > %s AND seq <= %s AND NOT set_aside"
+        " AND kind NOT IN ('tool_decided', 'limit_raised')",
         [sql.uid(child.pk), sql.uid(parent.pk), parent.journal_start, up_to],
     )
     [(count, size)] = sql.fetch(

@@ -66,7 +66,7 @@ def submit(app: App, new: NewTask, *, by: str) -> Task:
 
 def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
     """Accepts all of the tasks or none."""
-    tasks = [_accepted(new) for new in news]
+    tasks = [_accepted(new, by) for new in news]
     with unique.guarded(tasks):
         Task.objects.bulk_create(tasks)
         for task, new in zip(tasks, news, strict=True):
@@ -84,7 +84,7 @@ def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
     return tasks
 
 
-def _accepted(new: NewTask) -> Task:
+def _accepted(new: NewTask, by: str) -> Task:
     version = version_of(new.agent)
     if version is None:
         raise UnknownAgent(f"there is no agent {new.agent!r} in this App")
@@ -105,6 +105,7 @@ def _accepted(new: NewTask) -> Task:
         deadline=new.deadline,
         next_attempt_at=new.run_at,
         trace_id=new.trace_id,
+        created_by=by,
         unique_key=new.unique_key,
         unique_scope=_unique_scope(new) if new.unique_key else "",
         last_seq=1,
@@ -328,7 +329,7 @@ def _file(task: Task, error: TaskError) -> None:
 
 
 # What else ends when a waiting task is cancelled (its open approvals): called with the task in its transaction.
-when_wait_is_cancelled: list[Callable[[Task], object]] = []
+when_wait_is_cancelled: list[Callable[[App, Task], object]] = []
 
 
 def cancel(app: App, task: Task, *, by: str, reason: str = "") -> Task:
@@ -356,7 +357,7 @@ def cancel(app: App, task: Task, *, by: str, reason: str = "") -> Task:
             entries.remove(app, task.pk)
             record(task.pk, NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": task.attempt, **why}, by))
             for end in when_wait_is_cancelled if waits else ():
-                end(task)
+                end(app, task)
     task.refresh_from_db()
     return task
 
@@ -415,7 +416,7 @@ def retry(
     """
     values: dict[str, Any] = {}
     if new_input is not None:
-        values["input"] = checked_input(task.agent_version, new_input)
+        values |= {"input": checked_input(task.agent_version, new_input), "created_by": by}
     if task.deadline is not None and task.deadline <= timezone.now():
         values["deadline"] = None
     with unique.guarded([task]):

@@ -82,6 +82,7 @@ class Task(models.Model):
     waited_seconds = models.FloatField(default=0)  # what earlier waits for people took together
     forked_from = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="forks")
     forked_at_checkpoint = models.PositiveIntegerField(null=True)  # of the task that it was forked from
+    created_by = models.CharField(max_length=200, default="", db_default="")  # who gave it its input
     unique_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: not unique work
     unique_scope = models.CharField(max_length=8, choices=UniqueScope, default="", blank=True)
 
@@ -148,15 +149,17 @@ class Attempt(models.Model):
 class Checkpoint(models.Model):
     """One entry of a task's journal: append-only, ordered by `seq` within the task.
 
-    `key` names what is recorded: `model:3` (the third model response), `tool:3:call_abc` (a tool call made by it).
-    `epoch` 0: it was copied from the task that this one was forked from.
+    `key` names what is recorded: `model:3` (the third model response), `tool:3:call_abc` (a tool call made by it),
+    `limit:tokens`. `epoch` 0: it was copied from the task that this one was forked from.
     """
 
     class Kind(models.TextChoices):
         MODEL = "model"  # the messages of one model turn
+        TOOL_DECIDED = "tool_decided"  # people let a call run: once, with these arguments
         TOOL_STARTED = "tool_started"  # a call that is not idempotent is about to run
         TOOL_RESULT = "tool_result"
         TOOL_FAILED = "tool_failed"  # a call ended with an error that fails the attempt; it may run again
+        LIMIT_RAISED = "limit_raised"  # people let the task use more
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="checkpoints")
     seq = models.PositiveIntegerField()

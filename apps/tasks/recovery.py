@@ -7,6 +7,7 @@ operations, and with events that are to be handed over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -21,12 +22,13 @@ from apps.tenancy.models import App
 
 log = structlog.get_logger(__name__)
 BATCH = 500
+repairers: list[Callable[[App], Repairs]] = []  # of what apps above this one keep in the queue
 
 
 @dataclass(frozen=True)
 class Repairs:
-    enqueued: int = 0  # tasks, operations and unread events that had no entry
-    removed: int = 0  # entries that had no task to run
+    enqueued: int = 0  # tasks, operations, unread events and the like that had no entry
+    removed: int = 0  # entries that had nothing to run
 
     def __add__(self, other: Repairs) -> Repairs:
         return Repairs(self.enqueued + other.enqueued, self.removed + other.removed)
@@ -43,6 +45,7 @@ def repair(app: App) -> Repairs:
     with in_app(app), transaction.atomic():
         enqueued = _enqueue_missing(app) + _enqueue_operations(app) + _enqueue_outbox(app)
         repairs = Repairs(enqueued, _remove_orphans(app))
+        repairs = sum((repairer(app) for repairer in repairers), repairs)
     if repairs != Repairs():
         log.warning("queue_repaired", app=app.name, enqueued=repairs.enqueued, removed=repairs.removed)
     return repairs

@@ -83,6 +83,8 @@ def plan(task: Task, from_checkpoint: int | None = None, *, anew: bool = False) 
     Raises NotResumable.
     """
     journal = list(checkpoints.of(task).defer("value", "packed"))
+    if anew or from_checkpoint is not None:  # decisions about calls are not kept (`set_aside_behind`)
+        journal = [point for point in journal if point.kind != Kind.TOOL_DECIDED]
     at = 0 if anew else from_checkpoint or (journal[-1].seq if journal else 0)
     if from_checkpoint is not None:
         _check(task, from_checkpoint, journal)
@@ -103,8 +105,11 @@ def plan(task: Task, from_checkpoint: int | None = None, *, anew: bool = False) 
 
 
 def set_aside_behind(task: Task, seq: int) -> None:
-    """Leaves out what the (locked) task's journal has behind that checkpoint."""
-    checkpoints.of(task).filter(seq__gt=seq).order_by().update(set_aside=True)
+    """Leaves out what the (locked) task's journal has behind that checkpoint.
+
+    What people had decided about calls goes too: a decision covers one execution, which may be what is left out.
+    """
+    checkpoints.of(task).filter(Q(seq__gt=seq) | Q(kind=Kind.TOOL_DECIDED)).order_by().update(set_aside=True)
 
 
 def _check(task: Task, wanted: int, journal: list[Checkpoint]) -> None:

@@ -21,6 +21,7 @@ from apps.tasks.models import DeadLetter, Task, TaskStatus
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 from tests.support.doubt import waiting
+from tests.support.people import ANNA, OTTO, person
 from tests.support.transitions import fresh
 from tests.support.work import event_types, payloads
 
@@ -32,10 +33,10 @@ def open_ones(task: Task) -> list[Approval]:
 def test_the_task_goes_on_with_the_last_decision_and_not_before(app: App) -> None:
     task = waiting(app, keys=("tool:1:a", "tool:1:b"))
     first, second = open_ones(task)
-    approvals.decide(app, first, by="anna", decision="ran", answer={"paid": 5})
+    approvals.decide(app, first, "ran", by=ANNA, answer={"paid": 5})
     assert fresh(task).status == TaskStatus.INPUT_REQUIRED
     assert not QueueEntry.objects.exists()
-    approvals.decide(app, second, by="otto", decision="run_again")
+    approvals.decide(app, second, "run_again", by=OTTO)
     assert fresh(task).status == TaskStatus.PENDING
     assert QueueEntry.objects.get().key == task.pk
     assert event_types(task)[-3:] == ["approval_decided", "approval_decided", "execution_resumed"]
@@ -47,14 +48,14 @@ def test_the_task_goes_on_with_the_last_decision_and_not_before(app: App) -> Non
     ("decision", "answer", "kind", "value"),
     [
         ("ran", {"paid": 5}, "tool_result", {"kind": "value", "value": {"paid": 5}}),
-        ("run_again", None, "tool_failed", None),
+        ("run_again", None, "tool_decided", None),
     ],
 )
 def test_a_decision_stands_in_the_journal_at_exactly_its_call(
     app: App, decision: str, answer: Any, kind: str, value: Any
 ) -> None:
     task = waiting(app, keys=("tool:1:a", "tool:1:b"))
-    approvals.decide(app, open_ones(task)[1], by="anna", decision=decision, answer=answer)
+    approvals.decide(app, open_ones(task)[1], decision, by=ANNA, answer=answer)
     last = task.checkpoints.latest("seq")
     assert (last.kind, last.key) == (kind, "tool:1:b")
     if value:
@@ -64,22 +65,22 @@ def test_a_decision_stands_in_the_journal_at_exactly_its_call(
 def test_failing_one_ends_the_task_and_closes_the_others(app: App) -> None:
     task = waiting(app, keys=("tool:1:a", "tool:1:b"))
     first, second = open_ones(task)
-    approvals.decide(app, first, by="anna", decision="fail", comment="nobody knows")
+    approvals.decide(app, first, "fail", by=ANNA, comment="nobody knows")
     assert fresh(task).status == TaskStatus.FAILED
     second.refresh_from_db()
     assert (first.status, second.status) == ("rejected", "cancelled")
     assert DeadLetter.objects.get(task=task).error["code"] == "in_doubt"
     with pytest.raises(AlreadyDecided, match="before anybody decided"):
-        approvals.decide(app, second, by="otto", decision="run_again")
+        approvals.decide(app, second, "run_again", by=OTTO)
     assert complaints(app) == []
 
 
 def test_the_second_decision_is_refused_and_told_the_first(app: App) -> None:
     [approval] = open_ones(waiting(app))
     late = Approval.objects.get(pk=approval.pk)  # as the second person's page has it
-    approvals.decide(app, approval, by="anna", decision="run_again")
+    approvals.decide(app, approval, "run_again", by=ANNA)
     with pytest.raises(AlreadyDecided, match="run_again by anna"):
-        approvals.decide(app, late, by="otto", decision="fail")
+        approvals.decide(app, late, "fail", by=OTTO)
     assert Decision.objects.count() == 1
     assert fresh(approval.task).status == TaskStatus.PENDING
 
@@ -101,7 +102,7 @@ def test_what_is_not_possible_is_refused_and_changes_nothing(
     task = waiting(app)
     before = task.last_seq
     with pytest.raises(error):
-        approvals.decide(app, open_ones(task)[0], by="anna", decision=decision, **more)
+        approvals.decide(app, open_ones(task)[0], decision, by=ANNA, **more)
     assert (fresh(task).status, task.last_seq) == (TaskStatus.INPUT_REQUIRED, before)
     assert not Decision.objects.exists()
     assert len(open_ones(task)) == 1
@@ -110,11 +111,11 @@ def test_what_is_not_possible_is_refused_and_changes_nothing(
 def test_deciding_for_a_task_is_all_or_nothing(app: App) -> None:
     task = waiting(app, keys=("tool:1:a", "tool:1:b"))
     with pytest.raises(DecisionNotPossible, match="ran, run_again, fail"):
-        approvals.decide_all(app, task, by="anna", decision="approve")
-    approvals.decide_all(app, task, by="anna", decision="run_again")
+        approvals.decide_all(app, task, "approve", by=ANNA)
+    approvals.decide_all(app, task, "run_again", by=ANNA)
     assert fresh(task).status == TaskStatus.PENDING
     with pytest.raises(NothingToDecide):
-        approvals.decide_all(app, task, by="anna", decision="run_again")
+        approvals.decide_all(app, task, "run_again", by=ANNA)
 
 
 def test_time_spent_waiting_counts_to_no_limit_and_moves_the_deadline(app: App) -> None:
@@ -122,7 +123,7 @@ def test_time_spent_waiting_counts_to_no_limit_and_moves_the_deadline(app: App) 
     task = waiting(app, deadline=deadline)
     assert task.ran_seconds < 60
     Task.objects.filter(pk=task.pk).update(waiting_since=timezone.now() - timedelta(hours=3))
-    approvals.decide(app, open_ones(task)[0], by="anna", decision="run_again")
+    approvals.decide(app, open_ones(task)[0], "run_again", by=ANNA)
     fresh(task)
     assert task.waited_seconds == pytest.approx(3 * 3600, abs=60)
     assert task.ran_seconds < 60
@@ -136,7 +137,7 @@ def test_a_leftover_entry_does_not_keep_a_task_from_going_on(app: App) -> None:
     """As after a machine stopped between the commits of two SQLite files."""
     task = waiting(app)
     QueueEntry.objects.create(app=app, key=task.pk, state="ready")
-    approvals.decide(app, open_ones(task)[0], by="anna", decision="run_again")
+    approvals.decide(app, open_ones(task)[0], "run_again", by=ANNA)
     assert QueueEntry.objects.get().epoch == fresh(task).epoch
 
 
@@ -164,7 +165,7 @@ def test_cancelling_closes_what_was_asked_and_it_cannot_be_decided_any_more(app:
     lifecycle.cancel(app, task, by="anna")
     assert open_ones(task) == []
     with pytest.raises(AlreadyDecided):
-        approvals.decide(app, approval, by="otto", decision="run_again")
+        approvals.decide(app, approval, "run_again", by=OTTO)
     assert complaints(app) == []
 
 
@@ -208,7 +209,7 @@ def test_of_people_who_decide_at_once_one_wins(app: App) -> None:
             with in_app("acme") as mine:
                 seen = Approval.objects.select_related("task").get(pk=approval.pk)
                 start.wait()
-                approvals.decide(mine, seen, by=name, decision="run_again")
+                approvals.decide(mine, seen, "run_again", by=person(name))
             outcomes.append("won")
         except AlreadyDecided:
             outcomes.append("refused")
@@ -216,10 +217,10 @@ def test_of_people_who_decide_at_once_one_wins(app: App) -> None:
             connection.close()
 
     people = [threading.Thread(target=decide, args=(f"person-{number}",)) for number in range(4)]
-    for person in people:
-        person.start()
-    for person in people:
-        person.join(30)
+    for one in people:
+        one.start()
+    for one in people:
+        one.join(30)
     assert sorted(outcomes) == ["refused", "refused", "refused", "won"]
     assert Decision.objects.count() == 1
     assert QueueEntry.objects.count() == 1

@@ -11,6 +11,7 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.approvals import lifecycle as approvals
+from apps.approvals.choices import choices
 from apps.approvals.models import Approval, Decision
 from apps.queue import holds
 from apps.queue.models import Hold
@@ -18,6 +19,7 @@ from apps.tasks.models import Task, TaskStatus
 from apps.tenancy.models import App
 from tests.support import agents
 from tests.support.doubt import waiting
+from tests.support.people import OTTO
 from tests.support.transitions import fresh
 
 Read = Callable[[str], str]
@@ -46,7 +48,7 @@ def test_an_approval_says_what_each_decision_does(first: Approval, read: Read) -
     page = html.unescape(read(f"/approvals/{first.pk}/"))
     for text in ('{"amount": 5}', "may or may not have taken effect", "It ran", "Run it again", "Fail the task"):
         assert text in page, text
-    for choice in approvals.choices(first).values():
+    for choice in choices(first).values():
         assert choice.does in page
 
 
@@ -80,7 +82,7 @@ def test_what_cannot_be_decided_is_said_and_what_was_written_stays(
 
 
 def test_who_comes_second_is_told_who_was_first(console: Client, configured: App, first: Approval) -> None:
-    approvals.decide(configured, first, by="otto", decision="run_again")
+    approvals.decide(configured, first, "run_again", by=OTTO)
     answer = console.post(f"/approvals/{first.pk}/", {"decision": "fail"})
     page = answer.content.decode()
     assert answer.status_code == 409 and "run_again by otto" in page

@@ -13,6 +13,7 @@ from apps.tasks.models import Task
 from apps.tenancy.models import App
 from tests.support import agents
 from tests.support.doubt import waiting
+from tests.support.people import OTTO
 from tests.support.transitions import fresh, settle, start
 
 
@@ -49,7 +50,7 @@ def test_an_end_ends_everything(configured: App, worker: Worker) -> None:
 def test_the_wait_for_a_person_is_a_stretch_of_its_own(configured: App) -> None:
     task = waiting(configured, agent="echo")
     assert stretches(task)["Waits for a person"] is True
-    approvals.decide(configured, task.approvals.get(), by="olga", decision="run_again")
+    approvals.decide(configured, task.approvals.get(), "run_again", by=OTTO)
     assert stretches(task)["Waits for a person"] is False
     assert stretches(task)["Goes on"] is True
     lifecycle.cancel(configured, fresh(task), by="olga")

@@ -14,6 +14,7 @@ from apps.tenancy.models import App
 from tests.support import functions
 from tests.support.agents import apply, call, function_tool, one_llm_agent, submit
 from tests.support.doubt import interrupted
+from tests.support.people import ANNA
 from tests.support.work import asks, ended, event_types, payloads, wait_for, working
 
 
@@ -39,7 +40,7 @@ def test_what_ran_is_not_run_again_and_the_model_gets_its_result(app: App) -> No
     task = interrupted(app, "slow_charge")
     with working():
         [approval] = asks(task)
-        approvals.decide(app, approval, by="anna", decision="ran", answer="charged 5, says the bank", comment="I asked")
+        approvals.decide(app, approval, "ran", by=ANNA, answer="charged 5, says the bank", comment="I asked")
         ended(task)
     assert (task.status, task.output) == (TaskStatus.COMPLETED, {"text": "Paid."})
     assert functions.calls["slow_charge"] == 1
@@ -54,7 +55,7 @@ def test_what_shall_run_again_runs_once_more(app: App) -> None:
     task = interrupted(app, "slow_charge")
     with working():
         [approval] = asks(task)
-        approvals.decide(app, approval, by="anna", decision="run_again")
+        approvals.decide(app, approval, "run_again", by=ANNA)
         wait_for(lambda: functions.calls["slow_charge"] == 2, what="the tool runs again")
         lifecycle.cancel(app, task, by="anna")
         ended(task)
@@ -66,7 +67,7 @@ def test_a_task_that_shall_fail_fails_with_the_reason(app: App) -> None:
     task = interrupted(app, "slow_charge")
     with working():
         [approval] = asks(task)
-        approvals.decide(app, approval, by="anna", decision="fail", comment="the bank does not answer")
+        approvals.decide(app, approval, "fail", by=ANNA, comment="the bank does not answer")
         ended(task)
     assert task.error is not None and (task.status, task.error["code"]) == (TaskStatus.FAILED, "in_doubt")
     assert "anna" in task.error["message"] and "the bank does not answer" in task.error["message"]
@@ -87,10 +88,10 @@ def test_all_calls_of_a_turn_that_are_in_doubt_are_asked_at_once_and_the_others_
     with working():
         first, second = asks(task)
         assert [first.arguments, second.arguments] == [{"amount": 1}, {"amount": 2}]
-        approvals.decide(app, second, by="anna", decision="ran", answer="two")
+        approvals.decide(app, second, "ran", by=ANNA, answer="two")
         task.refresh_from_db()
         assert task.status == TaskStatus.INPUT_REQUIRED  # the other one is still open
-        approvals.decide(app, first, by="anna", decision="ran", answer="one")
+        approvals.decide(app, first, "ran", by=ANNA, answer="one")
         ended(task)
     assert task.status == TaskStatus.COMPLETED
     by_key = {point.key: point.content["value"] for point in task.checkpoints.filter(kind="tool_result")}

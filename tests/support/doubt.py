@@ -1,12 +1,15 @@
-"""Tasks whose worker was lost while tools ran: nobody knows how those calls ended."""
+"""Tasks that wait for people: above all those whose worker was lost while tools ran."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 
+from apps.approvals import lifecycle as approvals
+from apps.approvals.models import Approval
 from apps.queue import leases, workers
 from apps.queue.models import QueueEntry
 from apps.tasks import journal, lifecycle
@@ -33,18 +36,22 @@ def interrupted(app: App, tool: str, *, turn: dict[str, Any] | None = None, call
 
 def waiting(app: App, *, keys: tuple[str, ...] = ("tool:1:a",), **options: Any) -> Task:
     """A task of the agent `agent` that waits for a decision about each of the calls, without anything having run."""
-    from apps.approvals import lifecycle as approvals
-    from apps.approvals.models import Approval
+    calls = [approvals.Call(Approval.Kind.IN_DOUBT, key, "charge", {"amount": 5}) for key in keys]
+    return asked(app, *calls, marks=[NewCheckpoint(Checkpoint.Kind.TOOL_STARTED, key, {}) for key in keys], **options)
 
+
+def asked(app: App, *calls: approvals.Call, marks: Sequence[NewCheckpoint] = (), **options: Any) -> Task:
+    """A task of the agent `agent` that waits for decisions about the calls, without anything having run."""
     task = submit(app, **options)
     worker = workers.register(slots=1)
     with transaction.atomic():
-        [(lease, started)] = lifecycle.begin(app, leases.claim(worker.pk, 1), str(worker))
+        claimed = leases.claim(worker.pk, 100)
+        leases.give_back([lease for lease in claimed if lease.key != task.pk])
+        mine = [lease for lease in claimed if lease.key == task.pk]
+        [(lease, started)] = lifecycle.begin(app, mine, str(worker))
     run = Run(started.task.pk, started.task.agent, started.task.attempt, lease)
-    marks = [NewCheckpoint(Checkpoint.Kind.TOOL_STARTED, key, {}) for key in keys]
-    calls = [approvals.Call(Approval.Kind.IN_DOUBT, key, "charge", {"amount": 5}) for key in keys]
     with transaction.atomic():
-        assert journal.commit(app, [Change(run, marks, settlement=approvals.ask(app, run, calls))]) == [None]
+        assert journal.commit(app, [Change(run, list(marks), settlement=approvals.ask(app, run, calls))]) == [None]
     workers.sign_off(worker.pk)
     task.refresh_from_db()
     return task

@@ -18,6 +18,7 @@ import pytest
 from django.utils import timezone
 
 from apps.approvals import lifecycle as approvals
+from apps.approvals.choices import choices
 from apps.approvals.errors import AlreadyDecided, DecisionNotPossible
 from apps.approvals.models import Approval, Decision
 from apps.queue import holds, leases, sql, workers
@@ -43,12 +44,18 @@ from apps.tasks.models import (
 from apps.tasks.recovery import Repairs
 from apps.tenancy.models import App
 from tests.support.agents import submit
+from tests.support.people import ANNA
 
 AGENTS = ("agent", "other")
 ENDED = ("failed", "cancelled")  # what may be retried
 BUSY = TaskError("busy", "busy", retryable=True)
 MOST = 6  # tasks of one life
 Kind, Verb = Checkpoint.Kind, Decision.Verb
+MARKS = {  # what a decision leaves in the journal
+    Verb.APPROVE: Kind.TOOL_DECIDED, Verb.RUN_AGAIN: Kind.TOOL_DECIDED, Verb.REJECT: Kind.TOOL_RESULT,
+    Verb.ANSWER: Kind.TOOL_RESULT, Verb.RAN: Kind.TOOL_RESULT,
+}  # fmt: skip
+FAILING = {(Approval.Kind.IN_DOUBT, Verb.FAIL), (Approval.Kind.BUDGET, Verb.REJECT)}
 ROWS = (Task, QueueEntry, Event, Checkpoint, Attempt, DeadLetter, Approval, Decision, UniquePeriod)
 
 
@@ -70,8 +77,8 @@ def step(weight: int, possible: Callable[[Life], Any] = lambda life: True) -> Ca
     return register
 
 
-def live_journal(task: Task, *, up_to: int | None = None) -> list[tuple[str, str]]:
-    points = checkpoints.of(task)
+def live_journal(task: Task, *, up_to: int | None = None, without: Sequence[str] = ()) -> list[tuple[str, str]]:
+    points = checkpoints.of(task).exclude(kind__in=without)
     return list((points if up_to is None else points.filter(seq__lte=up_to)).values_list("kind", "key"))
 
 
@@ -196,7 +203,7 @@ class Life:
         parent = self.dice.choice(self.with_journal(self.tasks) or self.tasks)
         points = list(replay.points(parent).values_list("seq", flat=True))
         point = self.dice.choice(points) if points and self.dice.random() < 0.8 else None
-        expected = live_journal(parent, up_to=point or 0)
+        expected = live_journal(parent, up_to=point or 0, without=(Kind.TOOL_DECIDED, Kind.LIMIT_RAISED))
         child = forks.fork(self.app, parent, by="anna", from_checkpoint=point, newest=self.dice.random() < 0.5)
         self.accepted.append(child.pk)
         assert (child.status, live_journal(child)) == (TaskStatus.PENDING, expected)
@@ -264,8 +271,9 @@ class Life:
         run, count = self.dice.choice(self.runs(owning=True)), self.dice.randint(1, 3)
         turn = self.turn(run, started="abc"[:count], ended=self.dice.choice(["", "d"]))
         doubted = [point.key for point in turn if point.kind == Kind.TOOL_STARTED][-count:]
-        kind = self.dice.choice([kind for kind in Approval.Kind if approvals.choices(Approval(kind=kind))])
-        calls = [approvals.Call(kind, key, "charge", {"amount": 5}) for key in doubted]
+        kind = self.dice.choice([*Approval.Kind, *[Approval.Kind.IN_DOUBT] * 3])
+        about = {"limit": "requests", "value": 5, "raise_by": 5} if kind == Approval.Kind.BUDGET else {"amount": 5}
+        calls = [approvals.Call(kind, key, "charge", about) for key in doubted]
         stops = self.task(run.task_id).cancel_requested_at is not None
         self.write(run, turn, approvals.ask(self.app, run, calls))
         expected = TaskStatus.CANCELLED if stops else TaskStatus.INPUT_REQUIRED
@@ -353,37 +361,40 @@ class Life:
     @step(20, lambda life: life.open)
     def decide(self) -> None:
         approval = self.dice.choice(self.open)
-        verb, choice = self.dice.choice(list(approvals.choices(approval).items()))
+        verb, choice = self.dice.choice(
+            [item for item in choices(approval).items() for _ in range(2 if (approval.kind, item[0]) in FAILING else 1)]
+        )
         before = live_journal(approval.task)
         self.decide_so(approval, verb)
         assert approval.status == choice.closes_as
         others = [asked for asked in self.open if asked.task_id == approval.task_id and asked.pk != approval.pk]
         task = Task.objects.get(pk=approval.task_id)
-        if verb == Verb.FAIL:
+        fails = (approval.kind, verb) in FAILING
+        if fails:
             assert (task.status, live_journal(task)) == (TaskStatus.FAILED, before)
         else:
             assert task.status == (TaskStatus.INPUT_REQUIRED if others else TaskStatus.PENDING)
-            marks = {Verb.RAN: Kind.TOOL_RESULT, Verb.RUN_AGAIN: Kind.TOOL_FAILED}
-            assert live_journal(task) == [*before, (marks[verb], approval.call)]
-        self.did(f"decided: {verb}", *["failed while others are asked about"] * bool(verb == Verb.FAIL and others))
+            mark = Kind.LIMIT_RAISED if approval.kind == Approval.Kind.BUDGET else MARKS[verb]
+            assert live_journal(task) == [*before, (mark, approval.call)]
+        self.did(f"decided: {verb}", *["failed while others are asked about"] * bool(fails and others))
         if task.status == TaskStatus.PENDING:
             self.did("resumed while held" if self.is_held(task) else "resumed")
 
     def decide_so(self, approval: Approval, verb: Decision.Verb) -> None:
-        choice = approvals.choices(approval).get(verb)
-        answer = {"paid": 5} if choice and choice.wants_answer else None
-        approvals.decide(self.app, approval, by="anna", decision=verb, answer=answer)
+        choice = choices(approval).get(verb)
+        answer = {"paid": 5} if choice and choice.takes_answer else None
+        approvals.decide(self.app, approval, verb, by=ANNA, answer=answer)
 
     @step(1, lambda life: life.closed)
     def decide_too_late(self) -> None:
         approval = self.dice.choice(self.closed)
-        verb = self.dice.choice(list(approvals.choices(approval)))
+        verb = self.dice.choice(list(choices(approval)))
         self.refused(AlreadyDecided, lambda: self.decide_so(approval, verb))
 
     @step(2, lambda life: life.open)
     def decide_the_impossible(self) -> None:
         approval = self.dice.choice(self.open)
-        verb = self.dice.choice([verb for verb in Verb if verb not in approvals.choices(approval)])
+        verb = self.dice.choice([verb for verb in Verb if verb not in choices(approval)])
         self.refused(DecisionNotPossible, lambda: self.decide_so(approval, verb))
 
     @step(16, lambda life: life.to_be_held())
@@ -421,7 +432,7 @@ class Life:
         if task.status not in ENDED:
             self.refused(IllegalTransition, lambda: lifecycle.retry(self.app, task, by="anna"))
 
-    @step(5, lambda life: life.of(*ENDED))
+    @step(8, lambda life: life.of(*ENDED))
     def retry(self) -> None:
         task, new_input = self.dice.choice(self.of(*ENDED)), self.new_input()
         expected = live_journal(task) if new_input is None else []
@@ -434,7 +445,7 @@ class Life:
         task, new_input = self.dice.choice(self.with_journal(self.of(*ENDED))), self.new_input()
         possible = list(replay.points(task).values_list("seq", flat=True))
         point = self.dice.choice([*possible, *possible, self.dice.randint(1, 9)])
-        expected = live_journal(task, up_to=point)
+        expected = live_journal(task, up_to=point, without=(Kind.TOOL_DECIDED,))
 
         def verb() -> object:
             return lifecycle.retry(self.app, task, by="anna", from_checkpoint=point, new_input=new_input)
@@ -445,7 +456,7 @@ class Life:
             assert live_journal(task) == expected
             self.did("retried from a checkpoint")
 
-    @step(7, lambda life: life.of("failed"))
+    @step(12, lambda life: life.of("failed"))
     def resolve_a_letter(self) -> None:
         letter = DeadLetter.objects.filter(task=self.dice.choice(self.of("failed"))).latest("pk")
         if letter.status != DeadLetter.Status.OPEN:

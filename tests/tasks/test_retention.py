@@ -74,7 +74,13 @@ def resolved(found: DeadLetter, status: str, days_ago: float) -> None:
 def test_an_ended_task_goes_after_its_time_with_all_that_belongs_to_it(app: App, worker: Worker) -> None:
     old, young = completed(app, worker, days_ago=31), completed(app, worker, days_ago=29)
     approval = Approval.objects.create(
-        task=old, kind="in_doubt", call="tool:1:a", digest="x", status="approved", closed_at=timezone.now()
+        task=old,
+        kind="in_doubt",
+        call="tool:1:a",
+        digest="x",
+        status="approved",
+        outcome="ran",
+        closed_at=timezone.now(),
     )
     Decision.objects.create(approval=approval, actor="anna", decision="ran")
     gone = retention.prune(app)

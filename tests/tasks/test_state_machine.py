@@ -22,7 +22,8 @@ submitted / submitted with a unique key / submitted while held / refused: NotUni
 forked / forked from a checkpoint / forked while held
 begun / begun again / ended instead of begun / worked on / handed in again / refused: LostLease
 asked / asked about several calls / asked too late
-decided: ran / decided: run_again / decided: fail / failed while others are asked about
+decided: approve / decided: reject / decided: answer / decided: ran / decided: run_again / decided: fail
+failed while others are asked about
 resumed / resumed while held / refused: AlreadyDecided / refused: DecisionNotPossible
 ended: completed, finish / ended: failed, finish / ended: failed, reschedule / ended: cancelled, finish
 ended: released, give_back / handed back while held / promoted / promoted while held

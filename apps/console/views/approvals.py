@@ -12,7 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from apps.approvals import lifecycle
+from apps.approvals import lifecycle, rights
+from apps.approvals.choices import choices
 from apps.approvals.errors import AlreadyDecided, ApprovalError
 from apps.approvals.models import Approval
 from apps.console.views.render import page as show_page
@@ -56,7 +57,7 @@ def page(request: HttpRequest, app: App, site: AdminSite, *, approval_id: UUID) 
         app=app,
         approval=approval,
         task=approval.task,
-        choices=[(verb.value, choice) for verb, choice in lifecycle.choices(approval).items()],
+        choices=[(verb.value, choice) for verb, choice in choices(approval).items()],
         closed="" if approval.status == Approval.Status.OPEN else lifecycle.how_closed(approval),
         fault=fault,
         given=request.POST,
@@ -71,8 +72,8 @@ def _decide(request: HttpRequest, app: App, approval: Approval) -> None:
     lifecycle.decide(
         app,
         approval,
-        by=request.user.get_username(),
-        decision=decision,
+        decision,
+        by=rights.operator(request.user.get_username()),
         comment=request.POST.get("comment", "").strip()[:4000],
         answer=_result(request) if decision == "ran" else None,
     )
