@@ -8,15 +8,19 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from apps.approvals import lifecycle, rights
+from apps.accounts.models import User
+from apps.accounts.permissions import Caller
+from apps.approvals import lifecycle
 from apps.approvals.choices import choices
 from apps.approvals.errors import AlreadyDecided, ApprovalError
 from apps.approvals.models import Approval
 from apps.console.views.render import page as show_page
+from apps.tenancy import people
 from apps.tenancy.models import App
 
 PAGE = 50
@@ -73,10 +77,18 @@ def _decide(request: HttpRequest, app: App, approval: Approval) -> None:
         app,
         approval,
         decision,
-        by=rights.operator(request.user.get_username()),
+        by=_caller(request, app),
         comment=request.POST.get("comment", "").strip()[:4000],
         answer=_result(request) if decision == "ran" else None,
     )
+
+
+def _caller(request: HttpRequest, app: App) -> Caller:
+    """Raises PermissionDenied for somebody who has lost their role since the page was shown."""
+    assert isinstance(request.user, User)
+    if (caller := people.caller(request.user, app)) is None:
+        raise PermissionDenied
+    return caller
 
 
 def _result(request: HttpRequest) -> Any:
