@@ -1,7 +1,7 @@
 """What happens when nobody decides: reminders, expiry and escalation (the handler of queue entries of kind `approval`).
 
 An approval with a deadline or a reminder has one entry, scheduled at the next of the two; so they come due once,
-however many hosts there are, and without a leader. All is done while the entry begins, in its transaction; decisions
+however many hosts there are, and without a leader. All is done while the entry begins, in one transaction; decisions
 take turns with it by the task's lock.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from apps.agents.policies import Policy
@@ -25,6 +26,7 @@ from apps.tasks.events import EventType, NewEvent, record
 from apps.tenancy.models import App
 
 
+@transaction.atomic
 def begin(app: App, claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, None]]:
     found = Approval.objects.filter(pk__in=[lease.key for lease in claimed])
     tasks_of = dict(found.values_list("pk", "task_id"))

@@ -32,7 +32,7 @@ class Handler(Protocol):
     """A module with these two functions."""
 
     def begin(self, app: App, leases: Sequence[Lease], worker: str) -> Sequence[tuple[Lease, Any]]:
-        """Starts the work, inside the App; the leases to run, each with its payload.
+        """Starts the work, inside the App, in transactions of its own; the leases to run, each with its payload.
 
         A lease that is not returned was settled here (its work is over, or was never there). It may be asked again
         with the same leases: where one could not be begun, and where the answer to a commit got lost.
