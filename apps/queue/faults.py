@@ -4,8 +4,8 @@
 that a process comes to it). The first process that comes to it makes `DIRECTORY/reached` (which holds its pid), so it
 strikes once in an installation, and then
 
-- `kill`, `term`, `stop`: sends itself SIGKILL, SIGTERM or SIGSTOP;
-- `wait`: stands still until `DIRECTORY/go` exists, while the test cuts a connection, restarts the database or the like.
+- `kill`, `term`: sends itself SIGKILL or SIGTERM;
+- `wait`: stands still until `DIRECTORY/go` exists, while the test freezes it, cuts a connection or the like.
 
 A new point is a member of `Point` and one call of `reach`; `tests/faults` runs every point with every fault.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 
 _armed = os.environ.get("HECTOR_FAULT", "")
 _visits: Counter[str] = Counter()
-_SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
+_SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 
 
 class Point(StrEnum):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -106,6 +107,27 @@ class Scenario:
         """Waits until a process has come to the armed point; its pid."""
         return int(self.wait_for(lambda: self._text(fault / "reached"), f"{fault.name} was reached"))
 
+    def freeze(self, fault: Path, *, writing: bool = False) -> int:
+        """Stops (SIGSTOP) the process that waits at the armed point, which it will leave when it wakes; its pid.
+
+        On SQLite it holds the files' write lock then if, and only if, `writing`: what a thread other than the one at
+        the point is about to write is written first.
+        """
+        pid = self.reached(fault)
+        process = psutil.Process(pid)
+
+        def frozen() -> bool:
+            process.suspend()
+            self.wait_for(lambda: _is_stopped(pid), "it is stopped")
+            if self.holds_the_files(pid) == writing:
+                return True
+            process.resume()
+            return False
+
+        self.wait_for(frozen, "it is frozen")
+        (fault / "go").touch()
+        return pid
+
     def _text(self, path: Path) -> str:
         return path.read_text() if path.exists() else ""
 
@@ -164,7 +186,18 @@ class Scenario:
     def holds_the_files(self, pid: int) -> bool:
         """Whether that process is inside a transaction of SQLite that writes: it locks byte 120 of a file's index."""
         held = (line.split() for line in Path("/proc/locks").read_text().splitlines())
-        return ["WRITE", str(pid), "120"] in ([lock[3], lock[4], lock[6]] for lock in held)
+        return ["WRITE", str(pid), "120"] in ([lock[3], lock[4], lock[6]] for lock in held if lock[1] != "->")
+
+    def refuses_writes(self) -> bool:
+        """Whether nobody can write to the shared file of SQLite now."""
+        with (
+            suppress(sqlite3.OperationalError),
+            closing(sqlite3.connect(self.installation.home / "hector.db")) as other,
+        ):
+            other.execute("PRAGMA busy_timeout = 100")
+            other.execute("BEGIN IMMEDIATE")
+            return False
+        return True
 
     def on_shift(self, pid: int) -> bool:
         """Whether that very process is (again) a worker in good standing."""
@@ -182,3 +215,9 @@ class Scenario:
                         process.kill()
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether each of its threads is."""
+    states = [thread.read_text().rpartition(")")[2].split()[0] for thread in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}

@@ -43,6 +43,7 @@ PLACES = [
 ]
 Place = tuple[Point, int]
 DURING_THE_CALL = {(Point.TOOL_STARTS, 2), (Point.TOOL_ENDED, 2), (Point.CHECKPOINT_WRITTEN, 1)}
+IN_A_TRANSACTION = {Point.CHECKPOINT_WRITES, Point.RETRY_WRITES, Point.SETTLEMENT_WRITES, Point.APPROVAL_WRITES}
 everywhere = pytest.mark.parametrize("place", PLACES, ids=[f"{point}-{visit}" for point, visit in PLACES])
 
 
@@ -86,21 +87,33 @@ def test_a_process_that_is_told_to_stop_hands_its_work_on(scenario: Scenario, pl
 def test_a_process_that_freezes_is_replaced_and_cannot_write_when_it_wakes(
     scenario: Scenario, place: Place, on_postgresql: bool
 ) -> None:
-    frozen = scenario.reached(start(scenario, place, "stop"))
+    if place[0] in IN_A_TRANSACTION and not on_postgresql:
+        pytest.skip("it holds SQLite's write lock, which nobody can take from it: see the next test")
+    frozen = scenario.freeze(start(scenario, place, "wait"))
     scenario.start_host("two", armed=False)
-
-    def left_to_itself() -> bool:
-        """On SQLite it may hold the files' write lock, which nobody can take from it: then all wait until it wakes."""
-        late = not on_postgresql and scenario.has_not_beaten(frozen, STALE)
-        return late and scenario.holds_the_files(frozen)
-
-    scenario.wait_for(lambda: scenario.is_replaced(frozen) or left_to_itself(), "its lease is over")
-    replaced = scenario.is_replaced(frozen)
-    if replaced:
-        came_to_its_end(scenario, place, process_lost=True)
+    scenario.wait_for(lambda: scenario.is_replaced(frozen), "it is replaced")
+    came_to_its_end(scenario, place, process_lost=True)
     os.kill(frozen, signal.SIGCONT)
-    scenario.wait_for(lambda: scenario.on_shift(frozen), "the process that woke up works again")
-    came_to_its_end(scenario, place, process_lost=replaced)
+    scenario.wait_for(lambda: scenario.on_shift(frozen), "the process that woke up has started anew")
+    came_to_its_end(scenario, place, process_lost=True)
+
+
+@pytest.mark.parametrize("then", [signal.SIGCONT, signal.SIGKILL], ids=["wakes", "is killed"])
+@pytest.mark.parametrize(
+    "place", [place for place in PLACES if place[0] in IN_A_TRANSACTION], ids=lambda place: place[0]
+)
+def test_a_process_that_freezes_while_it_writes_to_sqlite_makes_all_wait_until_it_wakes_or_is_gone(
+    scenario: Scenario, place: Place, then: signal.Signals, on_postgresql: bool
+) -> None:
+    if on_postgresql:
+        pytest.skip("PostgreSQL takes the locks from a process that does not go on with its transaction")
+    frozen = scenario.freeze(start(scenario, place, "wait"), writing=True)
+    scenario.start_host("two", armed=False)
+    scenario.wait_for(lambda: scenario.has_not_beaten(frozen, 2 * STALE), "its lease is long over")
+    assert scenario.refuses_writes() and scenario.holds_the_files(frozen)
+    assert not scenario.is_replaced(frozen)
+    os.kill(frozen, then)
+    came_to_its_end(scenario, place, process_lost=then == signal.SIGKILL)
 
 
 @everywhere
