@@ -20,16 +20,10 @@ import structlog
 from django.http import HttpRequest
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-MASK = "[redacted]"
+from hector_site.redaction import MASK, redacted
 
 _SECRET_KEY = re.compile(
     r"(authorization|cookie|passw(or)?d|secret|token|api[-_]?key|private[-_]?key|credentials?|dsn)$", re.IGNORECASE
-)
-_SECRET_TEXT = (
-    (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {MASK}"),
-    (re.compile(r"(://[^:/@\s]*):[^@\s]+@"), rf"\1:{MASK}@"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), MASK),  # a JWT
-    (re.compile(r"\b(?:sk|pk|rk|ghp|xox[abp])[-_][\w-]{16,}"), MASK),  # well-known key prefixes
 )
 _DEEPEST = 8
 _SHARED: list[Processor] = [
@@ -135,22 +129,16 @@ def _redacted(value: Any, key: object, depth: int = 0) -> Any:
     if isinstance(key, str) and _SECRET_KEY.search(key):
         return MASK
     if isinstance(value, HttpRequest):  # Django's loggers attach it; its repr holds the query string
-        return f"{value.method} {redacted_text(value.path)}"
+        return f"{value.method} {redacted(value.path)}"
     if isinstance(value, str):
-        return redacted_text(value)
+        return redacted(value)
     if depth >= _DEEPEST:
         return "…"
     if isinstance(value, Mapping):
         return {inner: _redacted(item, inner, depth + 1) for inner, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(item, None, depth + 1) for item in value]
-    return redacted_text(str(value))
-
-
-def redacted_text(text: str) -> str:
-    for pattern, replacement in _SECRET_TEXT:
-        text = pattern.sub(replacement, text)
-    return text
+    return redacted(str(value))
 
 
 class StderrHandler(logging.StreamHandler[IO[str]]):

@@ -10,6 +10,11 @@ from django.http import JsonResponse
 CONTENT_TYPE = "application/problem+json"
 
 
+def pointer(*parts: str | int) -> str:
+    """The RFC 6901 JSON pointer of the value that is found by these keys and indexes."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
 def problem(
     status: int,
     detail: str = "",

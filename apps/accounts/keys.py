@@ -8,9 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
 
-import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -30,14 +28,6 @@ class KeyPair:
 
     def private_pem(self) -> str:
         return crypto.decrypt(self.private, context=_context(self.kid))
-
-    def jwk(self) -> dict[str, Any]:
-        algorithm = jwt.get_algorithm_by_name(ALGORITHM)
-        return algorithm.to_jwk(algorithm.prepare_key(self.public), as_dict=True) | {
-            "kid": self.kid,
-            "alg": ALGORITHM,
-            "use": "sig",
-        }
 
 
 _read_at = float("-inf")

@@ -103,11 +103,6 @@ def _signed(token: str, period: int) -> Claims:
         raise InvalidToken from None
 
 
-def jwks() -> dict[str, list[dict[str, Any]]]:
-    """The public keys, as `/.well-known/jwks.json` shows them (RFC 7517)."""
-    return {"keys": [pair.jwk() for pair in keys.pairs().values()]}
-
-
 def is_operator_secret(text: str) -> bool:
     """In a time that does not tell how much of it was right."""
     return hmac.compare_digest(text.encode(errors="surrogatepass"), settings.HECTOR_AUTH_SECRET.encode())

@@ -6,29 +6,13 @@ nor recognisable cannot be found.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
-MESSAGE_LIMIT: Final = 2000
-HIDDEN: Final = "[hidden]"
+from hector_site.redaction import MASK, redacted
 
-_CREDENTIALS: Final = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}", rf"\1 {HIDDEN}"),
-        (r"\b(?:(?:sk|pk|rk|xox[abps])[-_]|gh[pousr]_|github_pat_|AIza|AKIA)[\w-]{12,}", HIDDEN),
-        (r"(?i)(\w+://)[^\s/@:'\"]+:[^\s/@'\"]+@", rf"\1{HIDDEN}@"),
-        # `api_key=…`, `"password": "…"`, but neither the name in `${secret:NAME}` nor the scheme of an Authorization
-        (
-            r"(?i)(?<![\w{-])([\w-]*(?:api[-_]?key|authorization|(?:access|auth)[-_]?token|password|secret)"
-            r"['\"]?\s*[:=]\s*['\"]?)(?!bearer |basic )[^\s'\",;&}]+",
-            rf"\1{HIDDEN}",
-        ),
-        (r"(?i)([?&](?:key|token|sig|signature)=)[^\s'\"&]+", rf"\1{HIDDEN}"),
-    )
-)
+MESSAGE_LIMIT: Final = 2000
 
 
 class HectorToolError(Exception):
@@ -71,9 +55,8 @@ class Failure:
 def scrub(text: str, secrets: Collection[str] = ()) -> str:
     """`text` without the given secrets and without what looks like a credential."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    for pattern, replacement in _CREDENTIALS:
-        text = pattern.sub(replacement, text)
+        text = text.replace(secret, MASK)
+    text = redacted(text)
     return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + " …"
 
 

@@ -39,7 +39,7 @@ class Revision(models.Model):
 
 
 class AgentVersion(models.Model):
-    """The resolved spec of an agent (`apps.agents.config.AgentSpec`), stored once per content; never changes.
+    """The resolved spec of an agent (`apps.agents.config.spec.AgentSpec`), stored once per content; never changes.
 
     A task pins one, so it resumes with the agent that it started with.
     """

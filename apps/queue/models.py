@@ -31,10 +31,10 @@ class Worker(models.Model):
 
 
 class QueueEntry(models.Model):
-    """One piece of work that is due, will be due, is being done or waits for a limit.
+    """One piece of work that is due, will be due, is being done, or is held (`apps.queue.holds`).
 
     `epoch` rises with each claim and fences it: whoever settles names the worker and the epoch that it claimed.
-    `tag` is the entry's virtual finish time in weighted fair queueing (`apps.queue.enqueue`).
+    `tag` is the entry's virtual finish time in weighted fair queueing (`apps.queue.entries`).
     """
 
     class State(models.TextChoices):
@@ -50,7 +50,7 @@ class QueueEntry(models.Model):
     priority = models.SmallIntegerField(default=0)  # the higher, the sooner
     tag = models.FloatField(default=0)
     run_at = models.DateTimeField(null=True)  # of a scheduled entry: when it becomes ready
-    lane = models.CharField(max_length=64, default="", db_default="")  # what a concurrency limit counts, if any
+    lane = models.CharField(max_length=64, default="", db_default="")  # of its App: what can be held by itself
     worker = models.ForeignKey(Worker, null=True, on_delete=models.PROTECT, db_index=False)
     epoch = models.PositiveIntegerField(default=0, db_default=0)
     leased_at = models.DateTimeField(null=True)

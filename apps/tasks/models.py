@@ -1,6 +1,7 @@
 """A task and its record: attempts, checkpoints, events, dead letters (App schema).
 
-State changes only through `apps.tasks.lifecycle`; the constraints here refuse rows that cannot be.
+State changes only through `apps.tasks.lifecycle` and `apps.tasks.journal`; the constraints here refuse rows that cannot
+be.
 """
 
 from __future__ import annotations

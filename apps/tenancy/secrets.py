@@ -10,12 +10,12 @@ from apps.accounts import crypto, keys
 from apps.tenancy.errors import BadSecretName
 from apps.tenancy.models import App, Secret
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
 def put(app: App, name: str, value: str) -> None:
     """Sets or replaces a secret. Raises BadSecretName."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise BadSecretName(name)
     ciphertext = crypto.encrypt(value, context=_context(app.name, name))
     Secret.objects.update_or_create(app=app, name=name, defaults={"ciphertext": ciphertext, "updated_at": Now()})

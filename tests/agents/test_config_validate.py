@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from apps.agents.config.checks import validate
-from apps.agents.config.faults import ConfigInvalid, Fault, pointer
+from apps.agents.config.faults import ConfigInvalid, Fault
 from apps.agents.config.schema import Document
+from hector_site.problems import pointer
 from tests.agents.test_config_reading import plain_text, storable
 
 HELLO = {"provider": "scripted", "script": [{"text": "Hello"}]}

@@ -19,6 +19,7 @@ from apps.agents import registry
 from apps.agents.errors import Failure, PermanentError, classify
 from apps.agents.llms import chain
 from apps.agents.registry import BuildContext, LLMSpec
+from hector_site.redaction import MASK
 from tests.support import model_server
 from tests.support.model_server import ModelServer, calls, error, rate_limited, says
 
@@ -340,7 +341,7 @@ def test_what_looks_like_a_credential_is_hidden(text: str) -> None:
     message = classify(RuntimeError(text)).message
 
     assert "abcdef0123456789" not in message
-    assert "[hidden]" in message
+    assert MASK in message
 
 
 def test_the_name_of_a_secret_is_not_hidden() -> None:

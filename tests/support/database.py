@@ -13,7 +13,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 
-from apps.accounts import tokens
+from apps.accounts import keys
 from apps.tenancy import lifecycle
 from apps.tenancy.context import in_app
 from apps.tenancy.models import DEFAULT_APP, App
@@ -32,7 +32,7 @@ def setup() -> None:
     make_template()
     for name in APPS[1:]:
         lifecycle.create(name, by="tests")
-    tokens.jwks()  # makes the signing key
+    keys.pairs()  # makes the one that signs tokens
 
 
 def teardown() -> None:

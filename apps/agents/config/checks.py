@@ -16,10 +16,12 @@ from pydantic import ValidationError
 from apps.agents import handlers
 from apps.agents.config import json_schemas, references
 from apps.agents.config.explain import explain
-from apps.agents.config.faults import ConfigInvalid, Fault, pointer
+from apps.agents.config.faults import ConfigInvalid, Fault
 from apps.agents.config.reading import Source, read
 from apps.agents.config.schema import NOT_YET, Document
 from apps.agents.registry import LLMSpec, ToolSpec
+from apps.tenancy import secrets
+from hector_site.problems import pointer
 
 Rule = Callable[[dict[str, Any]], Iterator[Fault]]
 
@@ -169,7 +171,7 @@ def _references(data: dict[str, Any], *, allow_env: bool) -> Iterator[Fault]:
         place = pointer(*path)
         if path[0] not in ("llms", "tools") or (len(path) > 2 and path[2] in _PLAIN_KEYS):
             yield Fault(place, f"${{{kind}:…}} is only resolved in the settings of `llms` and `tools`, not here.")
-        elif not references.NAME.fullmatch(name):
+        elif not secrets.NAME.fullmatch(name):
             yield Fault(place, f"{name[:100]!r} is not a name: use letters, digits and `_`, no digit first.")
         elif kind == "env" and not allow_env:
             yield Fault(

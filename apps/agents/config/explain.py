@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from apps.agents.config.faults import Fault, pointer
+from apps.agents.config.faults import Fault
 from apps.agents.config.schema import LATER_KEYS, NOT_YET, model_at
+from hector_site.problems import pointer
 
 Path = tuple[str | int, ...]
 
@@ -33,9 +34,8 @@ _SENTENCES = {
 def explain(error: ValidationError, data: dict[str, Any]) -> Iterator[Fault]:
     """One fault per place; what each kind that a value may have said about it is put into one sentence."""
     places: dict[Path, list[str]] = {}
-    unions: dict[
-        Path, bool
-    ] = {}  # where a value may be of several kinds -> whether one of them fitted but for a detail
+    # Where a value may be of several kinds, and whether one of them fitted but for a detail.
+    unions: dict[Path, bool] = {}
     for item in error.errors(include_url=False, include_input=False):
         path, union = _place(item, data)
         if union is not None:

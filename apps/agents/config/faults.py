@@ -26,8 +26,3 @@ class ConfigInvalid(Exception):
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = sorted(set(faults), key=lambda fault: (fault.line or 0, fault.pointer, fault.detail))
         super().__init__("\n".join(map(str, self.faults)))
-
-
-def pointer(*parts: str | int) -> str:
-    """The RFC 6901 pointer of the value that is found by these keys and indexes."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from apps.agents.config.faults import ConfigInvalid, Fault, pointer
+from apps.agents.config.faults import ConfigInvalid, Fault
+from hector_site.problems import pointer
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64

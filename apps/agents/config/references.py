@@ -17,7 +17,6 @@ from apps.tenancy import secrets
 from apps.tenancy.models import DEFAULT_APP, App
 
 REFERENCE = re.compile(r"\$\{(secret|env):([^{}]*)\}")
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
 class SecretMissing(PermanentError):

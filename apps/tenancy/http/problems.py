@@ -17,7 +17,7 @@ from django.http import Http404, HttpResponse, UnreadablePostError
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 
 from apps.tenancy import errors
-from hector_site.problems import problem
+from hector_site.problems import pointer, problem
 
 log = structlog.get_logger(__name__)
 Fault = dict[str, str]  # {"pointer", "detail"}
@@ -58,16 +58,15 @@ def _of_validation(error: ValidationError) -> HttpResponse:
     return invalid(list(_faults(error.detail, "")))
 
 
-def _faults(detail: Any, pointer: str) -> Iterator[Fault]:
+def _faults(detail: Any, place: str) -> Iterator[Fault]:
     if isinstance(detail, ErrorDetail | str):
-        yield {"pointer": pointer, "detail": str(detail)}
+        yield {"pointer": place, "detail": str(detail)}
     elif isinstance(detail, Mapping):
         for name, inner in detail.items():
-            part = str(name).replace("~", "~0").replace("/", "~1")
-            yield from _faults(inner, pointer if name == "non_field_errors" else f"{pointer}/{part}")
+            yield from _faults(inner, place if name == "non_field_errors" else place + pointer(name))
     else:
         for inner in detail:
-            yield from _faults(inner, pointer)
+            yield from _faults(inner, place)
 
 
 def _of_api(error: APIException) -> HttpResponse:
