@@ -40,6 +40,7 @@ class Caller:
     is_platform_operator: bool = False
     app_name: str | None = None  # the only App that the credentials are good for; None: any
     expires_at: datetime | None = None  # of the credentials
+    sees_payloads: bool = True  # a viewer's may be hidden; the others' never are
     is_authenticated: bool = True  # Django REST framework asks
 
 
@@ -58,6 +59,11 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "health-live": {"GET": Need.NOBODY},
     "health-ready": {"GET": Need.NOBODY},
     "home": {"GET": Need.NOBODY},  # leads to the console, which asks who one is
+    # credentials: whoever has a password, or a token in the body
+    "jwks": {"GET": Need.NOBODY},
+    "auth-token": {"POST": Need.NOBODY},
+    "auth-refresh": {"POST": Need.NOBODY},
+    "auth-revoke": {"POST": Need.NOBODY},
     # documents
     "openapi": _READ,
     "docs": _READ,
@@ -95,6 +101,8 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "admin-app-revisions": {"GET": Need.PLATFORM},
     "admin-app-rollback": {"POST": Need.PLATFORM},
     "admin-app-token": {"POST": Need.PLATFORM},
+    "admin-app-tokens": {"GET": Need.PLATFORM},
+    "admin-app-issued-token": {"DELETE": Need.PLATFORM},
     "admin-app-secrets": {"GET": Need.PLATFORM},
     "admin-app-secret": {"PUT": Need.PLATFORM, "DELETE": Need.PLATFORM},
     "admin-app-pause": {"POST": Need.PLATFORM},

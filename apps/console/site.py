@@ -35,6 +35,7 @@ from apps.console.views import (
     platform,
     task,
     tasks,
+    tokens,
 )
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
@@ -96,6 +97,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             ("platform/apps/<str:name>/", platform.app, "platform_app"),
             ("platform/apps/<str:name>/pause/", holds.pause_app, "app_pause"),
             ("platform/apps/<str:name>/resume/", holds.resume_app, "app_resume"),
+            ("platform/apps/<str:name>/tokens/", tokens.index, "app_tokens"),
+            ("platform/apps/<str:name>/tokens/<slug:key>/revoke/", tokens.revoke, "token_revoke"),
             ("platform/queue/", platform.queue, "platform_queue"),
             ("platform/queue/entries/", platform.entries, "platform_entries"),
             ("platform/queue/pause/", platform.pause, "queue_pause"),

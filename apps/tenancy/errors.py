@@ -64,6 +64,20 @@ class AppNotFound(TenancyError):
         super().__init__(f"there is no App {name}")
 
 
+class NoAppOfToken(TenancyError):
+    code = "app_gone"
+
+    def __init__(self, name: str | None) -> None:
+        super().__init__(f"the token is for the App {name}, which does not exist (any more)")
+
+
+class AppNotActive(TenancyError):
+    code = "app_suspended"
+
+    def __init__(self, name: str, status: str) -> None:
+        super().__init__(f"the App {name} is {status}: its operator can say why")
+
+
 class AppProtected(TenancyError):
     code = "app_protected"
 

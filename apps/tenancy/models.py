@@ -1,4 +1,4 @@
-"""The App (tenant), its people and its secrets; all in the shared schema."""
+"""The App (tenant), its people, tokens and secrets; all in the shared schema."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from apps.accounts.permissions import Role
 
 SLUG = r"[a-z][a-z0-9-]{0,47}"
 DEFAULT_APP = "default"
+_ROLES = [role.value for role in Role]
 
 
 class App(models.Model):
@@ -64,16 +65,54 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=[(role.value, role.value.capitalize()) for role in Role])
+    sees_payloads = models.BooleanField(default=False, db_default=False)  # asked of a viewer; the others always do
 
     class Meta:
         ordering = ["app"]
         constraints = [
             models.UniqueConstraint(fields=["user", "app"], name="membership_once"),
-            models.CheckConstraint(condition=models.Q(role__in=[role.value for role in Role]), name="membership_role"),
+            models.CheckConstraint(condition=models.Q(role__in=_ROLES), name="membership_role"),
         ]
 
     def __str__(self) -> str:
         return f"{self.role} of {self.app}"
+
+
+class Credential(models.Model):
+    """What tokens stand for: an App's token, or the login of a person with all tokens that have come of it.
+
+    Without a row that is neither expired nor revoked, a token is worth nothing, whatever its signature says. The row
+    goes with its App and its person, so one of a later App of the same name does not revive old tokens.
+    """
+
+    key = models.CharField(max_length=64, unique=True)  # the `jti` of an App's token, the `sid` of a person's
+    # No App: the login of a platform operator. No person: an App's token.
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="credentials", null=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="credentials", null=True)
+    role = models.CharField(max_length=16, blank=True)  # of an App's token; a person's is that of the membership
+    sees_payloads = models.BooleanField(default=False, db_default=False)
+    note = models.CharField(max_length=200, blank=True)  # what an App's token is for
+    kid = models.CharField(max_length=64)  # the key that signed last
+    refresh = models.CharField(max_length=64, blank=True)  # the `jti` of the one refresh token that is good
+    password_mark = models.CharField(max_length=128, blank=True)  # a new password ends what the old one began
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(db_index=True)
+    revoked_at = models.DateTimeField(null=True)
+    revoked_by = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(user=None, app__isnull=False, role__in=_ROLES, refresh="")
+                | (models.Q(user__isnull=False, role="") & ~models.Q(refresh="")),
+                name="credential_of_an_app_or_a_person",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Secret(models.Model):

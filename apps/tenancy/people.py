@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from apps.accounts.models import User
 from apps.accounts.permissions import Caller, Role
 from apps.tenancy.models import App, Membership
 
-_ACTIVE = Q(app__status=App.Status.ACTIVE)
-
 
 def caller(user: User, app: App) -> Caller | None:
     """Who the person is within the App; None for somebody without a role there, or where the App is suspended."""
+    return member(user, app) if user.is_superuser or app.status == App.Status.ACTIVE else None
+
+
+def member(user: User, app: App) -> Caller | None:
+    """The same, whatever the state of the App."""
     if not user.is_active:
         return None
     if user.is_superuser:
         return Caller(user.get_username(), Role.ADMIN, is_platform_operator=True)
-    found = Membership.objects.filter(_ACTIVE, user=user, app=app).first()
-    return Caller(user.get_username(), Role(found.role), app_name=app.name) if found else None
+    found = Membership.objects.filter(user=user, app=app).first()
+    if found is None:
+        return None
+    role = Role(found.role)
+    return Caller(user.get_username(), role, app_name=app.name, sees_payloads=sees(role, found.sees_payloads))
+
+
+def sees(role: Role, allowed: bool) -> bool:
+    """Whether somebody reads what tasks were given and gave: only viewers have to be allowed to."""
+    return role != Role.VIEWER or allowed
 
 
 def apps_of(user: User) -> QuerySet[App]:

@@ -7,9 +7,9 @@ import json
 import threading
 import time
 
-from apps.accounts.tokens import issue_app_token
 from apps.tasks.models import Task
 from apps.tenancy.context import in_app
+from apps.tenancy.tokens import issue_app_token
 from bench.harness import BenchError, migrated, pause, percentile, web, workers
 
 CLIENTS = 16

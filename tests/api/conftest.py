@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.accounts.tokens import issue_app_token
+from apps.tenancy.tokens import issue_app_token
 from tests.support import agents, environment
 
 PROBLEM = "application/problem+json"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.accounts.tokens import verify
+from apps.accounts.signing import verify
 from apps.queue.models import QueueEntry
 from apps.tenancy import secrets
 from apps.tenancy.models import App

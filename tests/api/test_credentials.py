@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.accounts.tokens import issue_app_token
 from apps.tenancy import lifecycle
 from apps.tenancy.models import App
+from apps.tenancy.tokens import issue_app_token
 from tests.api.conftest import Person
 from tests.support import environment
 

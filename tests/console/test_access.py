@@ -28,10 +28,16 @@ CHANGING = {
     "app_pause",
     "app_resume",
 }
-CHANGING |= {"worker_drain", "letters_retry", "letters_discard", "operation_stop"}
+CHANGING |= {"app_tokens", "token_revoke", "worker_drain", "letters_retry", "letters_discard", "operation_stop"}
 UNKNOWN = "00000000-0000-7000-8000-000000000001"
 VALUES = {"<uuid:task_id>": UNKNOWN, "<str:name>": "nobody", "<int:number>": "1", "<path:object_id>": "1"}
-VALUES |= {"<int:worker_id>": "1", "<int:content_type_id>": "1", "<id>": "1", "<uuid:operation_id>": UNKNOWN}
+VALUES |= {
+    "<int:worker_id>": "1",
+    "<int:content_type_id>": "1",
+    "<id>": "1",
+    "<slug:key>": "0",
+    "<uuid:operation_id>": UNKNOWN,
+}
 
 
 def addresses() -> list[tuple[str, str]]:

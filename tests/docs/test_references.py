@@ -106,7 +106,7 @@ def test_every_command_and_flag_exists(shown: Page) -> None:
         given = {argument for argument in arguments if re.match(r"--?[a-z]", argument)}
         assert given <= flags(command), (command, given - flags(command))
     known = {flag for option in settings_options() for flag in (option.flag, option.short)}
-    known |= flags("apply") | flags("check_integrity")
+    known |= flags("apply") | flags("check_integrity") | flags("keys")
     for span in shown.spans():
         if re.match(r"--[a-z]", span):
             assert span.split()[0] in known, span
@@ -138,7 +138,7 @@ def test_every_variable_exists_and_every_setting_is_described() -> None:
 def addresses(shown: Page) -> Iterator[tuple[str, str]]:
     """Method (or nothing) and path of what the page says about the API."""
     for span in shown.spans():
-        if match := re.fullmatch(r"(?:(GET|POST|PUT|PATCH|DELETE) )?(/[a-z][\w./{}-]*)(?:\?.*)?", span):
+        if match := re.fullmatch(r"(?:(GET|POST|PUT|PATCH|DELETE) )?(/[a-z.][\w./{}-]*)(?:\?.*)?", span):
             yield match[1] or "", match[2]
     for block in shown.blocks("sh", "console"):
         for path in re.findall(r"(?:127\.0\.0\.1:8080|\$HECTOR)(/[^\s\"'?]*)", block.text):

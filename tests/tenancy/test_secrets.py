@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
-from apps.accounts import tokens
 from apps.accounts.crypto import CannotDecrypt
-from apps.tenancy import secrets
+from apps.tenancy import secrets, tokens
 from apps.tenancy.errors import BadSecretName
 from apps.tenancy.models import App, Secret
 
@@ -64,7 +63,7 @@ def test_after_a_rotation_the_old_key_is_not_needed_any_more(app: App, settings:
     assert secrets.rotate() == 2
     settings.HECTOR_ENCRYPTION_KEYS = ["new key"]
     assert secrets.values(app) == {"ONE": "1", "TWO": "2"}
-    assert tokens.verify(tokens.issue_app_token("acme")).tenant_id == "acme"
+    assert tokens.caller(tokens.issue_app_token("acme")).app_name == "acme"
     settings.HECTOR_ENCRYPTION_KEYS = old
     with pytest.raises(CannotDecrypt) as failure:
         secrets.values(app)

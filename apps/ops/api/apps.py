@@ -1,15 +1,12 @@
-"""`/admin/apps`: Apps, their tokens and their secrets."""
+"""`/admin/apps`: Apps and their secrets."""
 
 from __future__ import annotations
-
-from datetime import timedelta
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts import tokens
 from apps.agents.config.faults import ConfigInvalid
 from apps.agents.provision import create_app
 from apps.ops.api.config import refused
@@ -20,10 +17,8 @@ from apps.ops.api.serializers import (
     NewAppOut,
     SecretBody,
     SecretOut,
-    TokenBody,
-    TokenOut,
 )
-from apps.tenancy import lifecycle, secrets
+from apps.tenancy import lifecycle, secrets, tokens
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, Order, PageQuery, page
 from apps.tenancy.http.views import ApiView
@@ -53,7 +48,8 @@ class Apps(ApiView):
             app = create_app(**body, by=self.caller.actor)
         except ConfigInvalid as error:
             return refused(error, "/config")  # type: ignore[return-value]
-        answer = {"app": app, "access_token": tokens.issue_app_token(app.name), "token_type": "bearer"}
+        token = tokens.issue_app_token(app.name, by=self.caller.actor, note="Made with the App")
+        answer = {"app": app, "access_token": token, "token_type": "bearer"}
         return Response(NewAppOut(answer).data, status=201, headers={"Location": f"/admin/apps/{app.name}"})
 
 
@@ -82,23 +78,6 @@ class OneApp(ApiView):
     def delete(self, request: Request, name: str) -> Response:
         lifecycle.delete(lifecycle.get(name), by=self.caller.actor)
         return Response({"name": name, "status": App.Status.DELETING}, status=202)
-
-
-class AppToken(ApiView):
-    @extend_schema(
-        operation_id="issue_app_token", summary="A new token of the App", request=TokenBody, responses={201: TokenOut}
-    )
-    def post(self, request: Request, name: str) -> Response:
-        app = lifecycle.get(name)
-        body = self.body(TokenBody)
-        lifetime = timedelta(seconds=body["expires_in"]) if "expires_in" in body else tokens.LIFETIME
-        answer = {
-            "access_token": tokens.issue_app_token(app.name, role=body["role"], expires_in=lifetime),
-            "token_type": "bearer",
-            "role": body["role"],
-            "expires_in": round(lifetime.total_seconds()),
-        }
-        return Response(answer, status=201)
 
 
 class AppSecrets(ApiView):

@@ -7,11 +7,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from apps.accounts.permissions import Role
 from apps.agents.config import apply
 from apps.agents.models import Revision
 from apps.tasks import retention
-from apps.tenancy.http.fields import TEN_YEARS, Body, Duration, OptionalText, Text, WholeNumber
+from apps.tenancy.http.fields import Body, Duration, OptionalText, Text, WholeNumber
 from apps.tenancy.models import App, Secret
 
 _DOCUMENT = {"type": "object", "additionalProperties": True, "description": "As `GET /schema` describes it."}
@@ -76,12 +75,6 @@ class ConfigBody(Body):
     )
 
 
-@extend_schema_serializer(component_name="TokenRequest")
-class TokenBody(Body):
-    role = serializers.ChoiceField(choices=[role.value for role in Role], required=False, default="admin")
-    expires_in = WholeNumber(min_value=1, max_value=TEN_YEARS, required=False, help_text="Seconds; a year if left out.")
-
-
 @extend_schema_serializer(component_name="SecretValue")
 class SecretBody(Body):
     value = Text(max_length=65536, help_text="Kept encrypted, and never shown again.")
@@ -126,14 +119,6 @@ class NewAppOut(serializers.Serializer[Any]):
     app = AppOut()
     access_token = serializers.CharField(help_text="Acts as an admin of the App.")
     token_type = serializers.CharField()
-
-
-@extend_schema_serializer(component_name="Token")
-class TokenOut(serializers.Serializer[Any]):
-    access_token = serializers.CharField()
-    token_type = serializers.CharField()
-    role = serializers.CharField()
-    expires_in = serializers.IntegerField(help_text="Seconds.")
 
 
 @extend_schema_serializer(component_name="Revision")

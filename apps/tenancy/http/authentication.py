@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
+from rest_framework.exceptions import AuthenticationFailed, NotFound
 from rest_framework.request import Request
 
-from apps.accounts import tokens
+from apps.accounts import signing
 from apps.accounts.models import User
 from apps.accounts.permissions import Caller, Role
-from apps.tenancy import lifecycle
-from apps.tenancy.errors import AppNotFound
+from apps.tenancy import lifecycle, tokens
+from apps.tenancy.errors import AppNotActive, AppNotFound, NoAppOfToken
 from apps.tenancy.models import DEFAULT_APP, App
 
 OPERATOR = Caller("operator", Role.ADMIN, is_platform_operator=True)
@@ -18,7 +18,7 @@ APP_HEADER = "X-Hector-App"
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`Authorization: Bearer` with the operator secret or an App's token."""
+    """`Authorization: Bearer` with the operator secret, an App's token or a person's."""
 
     def authenticate(self, request: Request) -> tuple[Caller, None] | None:
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
@@ -30,12 +30,11 @@ class BearerAuthentication(BaseAuthentication):
         if tokens.is_operator_secret(credentials):
             return OPERATOR, None
         try:
-            claims = tokens.verify(credentials)
-            role = Role(claims.role)
-        except (tokens.InvalidToken, ValueError):
+            return tokens.caller(credentials), None
+        except tokens.AppIsGone as gone:
+            raise NoAppOfToken(str(gone)) from None
+        except signing.InvalidToken:
             raise AuthenticationFailed("The token is not valid, or has expired.") from None
-        actor = f"{claims.subject}/{claims.jti[:8]}"
-        return Caller(actor, role, app_name=claims.tenant_id, expires_at=claims.expires_at), None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="Hector"'
@@ -54,7 +53,8 @@ class ConsoleSession(BaseAuthentication):
 def app_of(request: Request, caller: Caller) -> App:
     """The App that a request is about: the token's, or for an operator the one that `X-Hector-App` names.
 
-    Raises PermissionDenied where the token's App is gone or suspended, NotFound where the header names none.
+    Raises NoAppOfToken and AppNotActive where the token's App is gone or suspended, NotFound where the header names
+    none. No other App stands in for one that is not there.
     """
     if caller.app_name is None:
         name = request.headers.get(APP_HEADER) or DEFAULT_APP
@@ -65,7 +65,7 @@ def app_of(request: Request, caller: Caller) -> App:
     try:
         app = lifecycle.get(caller.app_name)
     except AppNotFound:
-        raise PermissionDenied("The App of this token does not exist any more.") from None
+        raise NoAppOfToken(caller.app_name) from None
     if app.status != App.Status.ACTIVE:
-        raise PermissionDenied(f"The App {app.name} is {app.status}.")
+        raise AppNotActive(app.name, app.status)
     return app

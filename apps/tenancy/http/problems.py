@@ -92,6 +92,8 @@ declare_translator(UnreadablePostError, lambda error: problem(400, "The body end
 declare(errors.AppNotFound, 404)
 declare(errors.AppExists, 409, pointer="/name")
 declare(errors.AppProtected, 403)
+declare(errors.NoAppOfToken, 403)
+declare(errors.AppNotActive, 403)
 declare(errors.BadAppName, 400, pointer="/name")
 declare(errors.BadSecretName, 400)
 declare_translator(errors.SchemaMissing, lambda error: problem(404, "The App does not exist any more."))

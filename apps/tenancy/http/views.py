@@ -12,7 +12,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from apps.accounts.permissions import Caller, may, need
+from apps.accounts.permissions import Caller, Need, may, need
 from apps.tenancy.context import in_app
 from apps.tenancy.http.authentication import BearerAuthentication, app_of
 from apps.tenancy.http.fields import Body, ReasonBody
@@ -27,7 +27,7 @@ class ByTable(BasePermission):
         if match is None or request.method is None or request.method not in view.allowed_methods:
             return True  # a 405, which is no secret
         wanted = need(match.view_name, request.method)
-        return wanted is not None and may(caller_of(request), wanted)
+        return wanted == Need.NOBODY or (wanted is not None and may(caller_of(request), wanted))
 
 
 class ApiView(APIView):
@@ -55,6 +55,13 @@ class ApiView(APIView):
     @property
     def caller(self) -> Caller:
         return caller_of(self.request)
+
+
+class OpenView(ApiView):
+    """For everybody: credentials in the header are not even looked at. What it asks for stands in its body."""
+
+    def perform_authentication(self, request: Request) -> None:
+        pass
 
 
 class AppView(ApiView):

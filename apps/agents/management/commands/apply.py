@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.accounts.audit import COMMAND_LINE
 from apps.agents.config.apply import apply, current
 from apps.agents.config.references import secret_names
 from apps.agents.management.base import ConfigCommand
@@ -25,7 +26,7 @@ class Command(ConfigCommand):
         document = self.read(file)
         target = self.app(app)
         before = current(target)
-        after = apply(target, document, by="command line", comment=comment, from_command_line=True)
+        after = apply(target, document, by=COMMAND_LINE, comment=comment, from_command_line=True)
         if before == after:
             self.stdout.write(f"Nothing to change: {app} is at revision {after.number}.")
         else:
