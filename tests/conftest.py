@@ -19,6 +19,7 @@ from pytest_django import DjangoDbBlocker
 
 from tests.support import environment
 from tests.support.installation import Installation
+from tests.support.starter import Starter
 
 _numbers = itertools.count(1)
 
@@ -92,3 +93,11 @@ def empty_installation(tmp_path: Path) -> Iterator[Installation]:
     made = Installation.create(tmp_path / "installation", next(_numbers), migrated=False)
     yield made
     made.remove()
+
+
+@pytest.fixture(scope="session")
+def starter() -> Iterator[Starter]:
+    """Forks `hector` commands, for those whose start a test is not about."""
+    made = Starter()
+    yield made
+    made.stop()

@@ -1,4 +1,4 @@
-"""What the scenarios share: the starter of processes, and a PostgreSQL server that may be restarted."""
+"""Scenarios, and what they share: a PostgreSQL server that may be restarted."""
 
 from __future__ import annotations
 
@@ -10,15 +10,8 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from tests.faults.scenario import Scenario
 from tests.faults.server import RestartableServer
-from tests.faults.starter import Starter
 from tests.support.installation import Installation
-
-
-@pytest.fixture(scope="session")
-def starter() -> Iterator[Starter]:
-    made = Starter()
-    yield made
-    made.stop()
+from tests.support.starter import Starter
 
 
 @pytest.fixture
@@ -27,9 +20,7 @@ def scenario(
 ) -> Iterator[Scenario]:
     settings.HECTOR_FUNCTION_ALLOW = ["tests"]
     with django_db_blocker.unblock():
-        made = Scenario(installation, starter)
-        yield made
-        made.stop()
+        yield Scenario(installation, starter)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +40,6 @@ def scenario_on_server(
     """Like `scenario`, on the server that may be restarted."""
     settings.HECTOR_FUNCTION_ALLOW = ["tests"]
     with django_db_blocker.unblock():
-        made = Scenario(server.installation(tmp_path / "installation"), starter)
-        yield made
-        made.stop()
+        installation = server.installation(tmp_path / "installation")
+        yield Scenario(installation, starter)
+        installation.stop()

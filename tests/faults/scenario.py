@@ -1,25 +1,20 @@
 """One scenario of the matrix: an installation, one task, a host that is armed with a fault, and others that are not.
 
-The test process looks at the installation's database itself (`Scenario.inside`), which costs milliseconds; processes
-of Hector run as in production, apart from being forked off `tests.faults.starter`.
+Processes of Hector run as in production, apart from being forked off `tests.support.starter`.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
-from django.db import connections
-from django.db.utils import ConnectionHandler
 from django.utils import timezone
 
 from apps.agents.config.apply import apply
@@ -30,12 +25,11 @@ from apps.tasks import integrity
 from apps.tasks.models import Checkpoint, Task, TaskStatus
 from apps.tenancy import lifecycle
 from apps.tenancy.context import in_app
-from hector_site import database
 from hector_site.orphans import PARENT
-from tests.faults.starter import ROOT, Starter
 from tests.support import work
 from tests.support.agents import call, one_llm_agent, scripted, submit
-from tests.support.installation import Installation
+from tests.support.installation import ROOT, Installation
+from tests.support.starter import Starter
 
 T = TypeVar("T")
 STALE = 2.0  # seconds: the lease of the scenarios' workers
@@ -57,7 +51,6 @@ class Scenario:
     starter: Starter
     faults: list[str] = field(default_factory=list)
     task: Task = field(init=False)
-    groups: list[int] = field(default_factory=list)  # process groups of the hosts
 
     def __post_init__(self) -> None:
         self.path = self.installation.home.parent
@@ -74,21 +67,10 @@ class Scenario:
             "PYTHONPATH": str(ROOT),
             PARENT: str(self.starter.pid),
         }
-        with self.inside():
+        with self.installation.inside():
             apply(lifecycle.get("default"), DOCUMENT, by="tests")
             with in_app("default") as app:
                 self.task = submit(app, "agent", "go")
-
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """The test's own queries go to the installation's database meanwhile."""
-        before = connections["default"]
-        connections["default"] = ConnectionHandler({"default": database.from_url(self.installation.url)})["default"]
-        try:
-            yield
-        finally:
-            connections["default"].close()
-            connections["default"] = before
 
     # --- Hosts and faults -------------------------------------------------------------------------------------------
     def arm(self, point: Point, action: str, *, visit: int = 1) -> Path:
@@ -98,10 +80,9 @@ class Scenario:
         self.faults.append(f"{point}@{visit}:{action}:{directory}")
         return directory
 
-    def start_host(self, name: str, *, armed: bool = True) -> int:
-        env = self.installation.env | {"HECTOR_HOST_NAME": name, "HECTOR_FAULT": ",".join(self.faults) * armed}
-        self.groups.append(self.starter.start("worker", env=env, log=self.log))
-        return self.groups[-1]
+    def start_host(self, name: str, *, armed: bool = True) -> None:
+        env = {"HECTOR_HOST_NAME": name, "HECTOR_FAULT": ",".join(self.faults) * armed}
+        self.installation.fork(self.starter, "worker", log=self.log, **env)
 
     def reached(self, fault: Path) -> int:
         """Waits until a process has come to the armed point; its pid."""
@@ -146,7 +127,7 @@ class Scenario:
         """The task, once nothing is going to happen to it by itself any more."""
 
         def look() -> Task | None:
-            with self.inside(), in_app("default"):
+            with self.installation.inside(), in_app("default"):
                 task = Task.objects.get(pk=self.task.pk)
                 return None if task.status in (TaskStatus.PENDING, TaskStatus.RUNNING) else task
 
@@ -155,18 +136,18 @@ class Scenario:
         return found
 
     def complaints(self) -> list[str]:
-        with self.inside():
+        with self.installation.inside():
             return integrity.complaints(lifecycle.get("default"))
 
     def rests_in_doubt(self, task: Task) -> bool:
         """Whether a person is asked what became of one call."""
-        with self.inside(), in_app("default"):
+        with self.installation.inside(), in_app("default"):
             asked = Approval.objects.filter(task=task.pk, kind=Approval.Kind.IN_DOUBT, status=Approval.Status.OPEN)
             return task.status == TaskStatus.INPUT_REQUIRED and asked.count() == 1
 
     def unanswered(self) -> set[str]:
         """The calls that must not run twice and were started without a result being recorded."""
-        with self.inside(), in_app("default"):
+        with self.installation.inside(), in_app("default"):
             points = Checkpoint.objects.filter(task=self.task.pk)
             answered = points.filter(kind__in=[Checkpoint.Kind.TOOL_RESULT, Checkpoint.Kind.TOOL_FAILED])
             started = points.filter(kind=Checkpoint.Kind.TOOL_STARTED)
@@ -174,13 +155,13 @@ class Scenario:
 
     def has_not_beaten(self, pid: int, seconds: float) -> bool:
         """Whether that process, a worker, has not been able to say for so long that it lives."""
-        with self.inside():
+        with self.installation.inside():
             late = timezone.now() - timedelta(seconds=seconds)
             return Worker.objects.filter(pid=pid, heartbeat_at__lt=late).exists()
 
     def is_replaced(self, pid: int) -> bool:
         """Whether that process, a worker, was given up: its work is others' now."""
-        with self.inside():
+        with self.installation.inside():
             return Worker.objects.filter(pid=pid).exclude(stopped_at=None).exists()
 
     def holds_the_files(self, pid: int) -> bool:
@@ -201,20 +182,11 @@ class Scenario:
 
     def on_shift(self, pid: int) -> bool:
         """Whether that very process is (again) a worker in good standing."""
-        with self.inside():
+        with self.installation.inside():
             return Worker.objects.filter(pid=pid, stopped_at=None).exists()
 
     def ran(self) -> Counter[str]:
         return Counter(line.split()[0] for line in self.ran_file.read_text().splitlines())
-
-    def stop(self) -> None:
-        for group in self.groups:
-            with suppress(psutil.NoSuchProcess):
-                for process in psutil.Process(group).children(recursive=True):
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
-            with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
 
 
 def _is_stopped(pid: int) -> bool:

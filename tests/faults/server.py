@@ -12,9 +12,8 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from tests.faults.starter import ROOT
 from tests.support import environment
-from tests.support.installation import Installation
+from tests.support.installation import ROOT, Installation
 
 TEMPLATE = "hector_template"
 

@@ -19,8 +19,7 @@ from apps.queue.faults import Point
 from apps.tasks.models import TaskStatus
 from tests.faults.scenario import STALE, Scenario
 from tests.faults.server import RestartableServer
-from tests.faults.starter import ROOT
-from tests.support.installation import execute
+from tests.support.installation import ROOT, execute
 
 # Where the process is stopped: the point, and which time that the task comes to it. The first tool call of the task is
 # idempotent, the second is not; the first checkpoint that somebody waits for is that the second one starts.

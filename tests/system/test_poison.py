@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
+from collections.abc import Callable
+from typing import Any
 
 from tests.support.agents import document
-from tests.support.installation import Installation
-from tests.system import test_workers
-from tests.system.test_workers import Site
+from tests.system.site import Site
 
 THRICE = {"max_retries": 3, "initial_delay": "20ms", "max_delay": "50ms"}  # the default number
 DEATHS = ("boom", "die", "overrun", "devour")
@@ -24,16 +21,12 @@ DOCUMENT = document(
 )
 
 
-@pytest.fixture
-def site(installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(test_workers, "DOCUMENT", DOCUMENT)
-    return Site(installation, tmp_path)
-
-
-def test_a_poison_task_ends_in_the_dead_letters_however_it_dies(site: Site) -> None:
-    submitted = site.submit([(name, "x") for name in DEATHS] + [("note", f"n{number}") for number in range(10)])
+def test_a_poison_task_ends_in_the_dead_letters_however_it_dies(site_with: Callable[[dict[str, Any]], Site]) -> None:
+    site = site_with(DOCUMENT)
+    submitted = site.submit([(name, "x") for name in DEATHS] + [("note", f"n{number}") for number in range(5)])
     site.work()
-    tasks = site.ended()["tasks"]
+    seen = site.ended()
+    tasks = seen["tasks"]
     poison = {name: tasks[task] for name, task in zip(DEATHS, submitted, strict=False)}
     assert {name: task["status"] for name, task in poison.items()} == dict.fromkeys(DEATHS, "failed")
     assert {name: len(task["attempts"]) for name, task in poison.items()} == dict.fromkeys(DEATHS, 4)
@@ -43,4 +36,4 @@ def test_a_poison_task_ends_in_the_dead_letters_however_it_dies(site: Site) -> N
     assert site.ran()["die"] == 4
     others = [tasks[task] for task in submitted[len(DEATHS) :]]
     assert {task["status"] for task in others} == {"completed"}
-    assert site.look()["complaints"] == []
+    assert seen["complaints"] == []

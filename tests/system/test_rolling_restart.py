@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
-
-import pytest
+from collections.abc import Callable
+from typing import Any
 
 from tests.support.agents import QUICK, call, document, scripted
-from tests.support.installation import Installation
 from tests.support.work import wait_for
-from tests.system import test_workers
-from tests.system.test_workers import Site
+from tests.system.site import Site
 
 TOOL = {"type": "function", "handler": "tests.system.programs.step"}
 DOCUMENT = document(
@@ -25,13 +22,10 @@ DOCUMENT = document(
 BATCH = 12  # tasks of each kind
 
 
-@pytest.fixture
-def site(installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(test_workers, "DOCUMENT", DOCUMENT)
-    return Site(installation, tmp_path)
-
-
-def test_a_rolling_restart_of_two_hosts_under_load_loses_and_repeats_nothing(site: Site) -> None:
+def test_a_rolling_restart_of_two_hosts_under_load_loses_and_repeats_nothing(
+    site_with: Callable[[dict[str, Any]], Site],
+) -> None:
+    site = site_with(DOCUMENT)
     submitted: list[str] = []
 
     def submit() -> None:
@@ -40,7 +34,7 @@ def test_a_rolling_restart_of_two_hosts_under_load_loses_and_repeats_nothing(sit
         submitted.extend(site.submit(tasks))
 
     old = [site.work("one"), site.work("two")]
-    wait_for(lambda: len(site.look()["workers"]) == 4, seconds=40, what="two hosts are on shift")
+    wait_for(lambda: len(site.on_shift()) == 4, seconds=40, what="two hosts are on shift")
     for number, host in enumerate(old):
         submit()
         host.send_signal(signal.SIGTERM)
@@ -48,7 +42,7 @@ def test_a_rolling_restart_of_two_hosts_under_load_loses_and_repeats_nothing(sit
         assert host.wait(30) == 0
         site.work(("one", "two")[number])
         submit()
-        wait_for(lambda: len(site.look()["workers"]) == 4, seconds=40, what="the new host is on shift")
+        wait_for(lambda: len(site.on_shift()) == 4, seconds=40, what="the new host is on shift")
     seen = site.ended(seconds=60)
     tasks = seen["tasks"]
     assert set(tasks) == set(submitted)

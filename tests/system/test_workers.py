@@ -2,100 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.agents import QUICK, call, document, scripted
-from tests.support.installation import Installation
 from tests.support.work import wait_for
-
-SUBMIT = """
-import json, sys
-from apps.agents.config.apply import apply
-from apps.tasks import lifecycle
-from apps.tasks.lifecycle import NewTask
-from apps.tenancy import lifecycle as tenancy
-from apps.tenancy.context import in_app
-app = tenancy.get("default")
-apply(app, json.loads(sys.argv[1]), by="tests")
-with in_app(app):
-    news = [NewTask(agent, text) for agent, text in json.loads(sys.argv[2])]
-    print(json.dumps([str(task.pk) for task in lifecycle.submit_many(app, news, by="tests")]))
-"""
-LOOK = """
-import json, sys
-from apps.queue.models import QueueEntry, Worker
-from apps.tasks.integrity import complaints
-from apps.tasks.models import Task
-from apps.tenancy import lifecycle as tenancy
-from apps.tenancy.context import in_app
-app = tenancy.get("default")
-with in_app(app):
-    tasks = {
-        str(task.pk): {
-            "status": task.status, "output": task.output, "error": task.error, "attempt": task.attempt,
-            "attempts": list(task.attempts.values_list("outcome", flat=True)),
-            "approvals": list(task.approvals.values_list("kind", "tool", "status")),
-        }
-        for task in Task.objects.all()
-    }
-print(json.dumps({
-    "tasks": tasks, "entries": QueueEntry.objects.count(), "complaints": complaints(app),
-    "workers": list(Worker.objects.filter(stopped_at=None).values_list("pid", flat=True)),
-    "leased": list(QueueEntry.objects.filter(state="leased").values_list("worker__pid", flat=True)),
-}))
-"""
-
-
-class Site:
-    """An installation whose agents write to a log."""
-
-    def __init__(self, installation: Installation, path: Path) -> None:
-        self.installation = installation
-        self.log_file = path / "ran.log"
-        self.log_file.touch()
-        root = Path(__file__).resolve().parent.parent.parent
-        installation.env |= {
-            "HECTOR_TEST_LOG": str(self.log_file),
-            "HECTOR_FUNCTION_ALLOW": "tests.system",
-            "HECTOR_QUEUE_WORKERS": "2",
-            "HECTOR_GRACE": "7s",
-            "PYTHONPATH": str(root),
-        }
-
-    def submit(self, tasks: list[tuple[str, str]]) -> list[str]:
-        ids: list[str] = json.loads(self.installation.python(SUBMIT, json.dumps(DOCUMENT), json.dumps(tasks)))
-        return ids
-
-    def look(self) -> dict[str, Any]:
-        seen: dict[str, Any] = json.loads(self.installation.python(LOOK))
-        return seen
-
-    def work(self, host: str = "one") -> Any:
-        return self.installation.start("worker", env={"HECTOR_HOST_NAME": host})
-
-    def ran(self) -> Counter[str]:
-        return Counter(line.split()[0] for line in self.log_file.read_text().splitlines())
-
-    def pid_of(self, what: str) -> int:
-        """The process that ran it last."""
-        lines = [line.split() for line in self.log_file.read_text().splitlines()]
-        return int([pid for name, pid in lines if name == what][-1])
-
-    def ended(self, seconds: float = 60) -> dict[str, Any]:
-        def look() -> dict[str, Any] | None:
-            seen = self.look()
-            over = not any(task["status"] in ("pending", "running") for task in seen["tasks"].values())
-            return seen if over else None
-
-        return wait_for(look, seconds=seconds, what="all tasks rest")  # type: ignore[return-value]
-
+from tests.system.site import Site
 
 DOCUMENT = document(
     {
@@ -118,8 +35,8 @@ DOCUMENT = document(
 
 
 @pytest.fixture
-def site(installation: Installation, tmp_path: Path) -> Site:
-    return Site(installation, tmp_path)
+def site(site_with: Callable[[dict[str, Any]], Site]) -> Site:
+    return site_with(DOCUMENT)
 
 
 def test_a_killed_worker_is_replaced_and_its_task_goes_on_from_the_journal(site: Site) -> None:
@@ -141,13 +58,13 @@ def test_a_call_that_a_killed_worker_was_running_is_not_run_again_in_silence(sit
     os.kill(site.pid_of("second"), signal.SIGKILL)
     seen = site.ended()
     assert seen["tasks"][task]["status"] == "input_required"
-    assert seen["tasks"][task]["approvals"] == [["in_doubt", "second", "open"]]
+    assert seen["tasks"][task]["approvals"] == [("in_doubt", "second", "open")]
     assert seen["complaints"] == []
     assert site.ran() == {"first": 1, "second": 1}
 
 
 def test_a_task_that_kills_every_worker_ends_in_the_dead_letters_and_others_run(site: Site) -> None:
-    poison, *others = site.submit([("die", "x")] + [("note", f"n{number}") for number in range(20)])
+    poison, *others = site.submit([("die", "x")] + [("note", f"n{number}") for number in range(8)])
     site.work()
     seen = site.ended()
     assert site.ran()["die"] == 2
@@ -177,7 +94,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_work_back_and_exits_with_0(site
     seen = site.look()
     assert (seen["tasks"][task]["status"], seen["tasks"][task]["attempt"]) == ("pending", 0)
     assert seen["tasks"][task]["attempts"] == ["released"]
-    assert (seen["workers"], seen["leased"], seen["complaints"]) == ([], [], [])
+    assert (site.on_shift(), seen["leased"], seen["complaints"]) == ([], [], [])
 
 
 def test_a_second_signal_stops_at_once(site: Site) -> None:
@@ -187,13 +104,18 @@ def test_a_second_signal_stops_at_once(site: Site) -> None:
     wait_for(lambda: site.ran()["slow"] == 1, seconds=40, what="the task started")
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    wait_for(lambda: process.poll() is not None or process.send_signal(signal.SIGTERM), seconds=15, what="it stopped")
+
+    def stopped() -> bool:
+        process.send_signal(signal.SIGTERM)
+        return process.poll() is not None
+
+    wait_for(stopped, seconds=15, what="it stopped")
     assert process.returncode != 0
 
 
 def test_a_killed_cluster_leaves_nobody_at_work(site: Site) -> None:
     process = site.work()
-    pids: list[int] = wait_for(lambda: site.look()["workers"], seconds=40, what="the workers are on shift")
+    pids = wait_for(site.on_shift, seconds=40, what="the workers are on shift")
     process.kill()
     process.wait(10)
     wait_for(lambda: not any(_runs(pid) for pid in pids), seconds=30, what="the orphans ended")
