@@ -24,11 +24,13 @@ def scenario(
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, on_postgresql: bool) -> Iterator[RestartableServer]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, starter: Starter, on_postgresql: bool
+) -> Iterator[RestartableServer]:
     """Apart from the one that the other tests use."""
     if not on_postgresql:
         pytest.skip("SQLite has no server that could be restarted")
-    made = RestartableServer(tmp_path_factory.mktemp("server"))
+    made = RestartableServer(tmp_path_factory.mktemp("server"), starter)
     yield made
     made.stop()
 

