@@ -2,78 +2,68 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import threading
 
 import pytest
 from django.core.management import call_command
 from django.db import connections
-
-from apps.accounts.models import SigningKey
-from apps.queue.models import QueueControl
-from apps.tenancy import lifecycle
-from apps.tenancy.connection import connection
-from apps.tenancy.models import App
-from tests.support.installation import Installation
-
-STATE = """
-import json
-from django.db import connection
-from django.db.migrations.recorder import MigrationRecorder
-from apps.accounts.models import SigningKey
-from apps.queue.models import QueueControl
-from apps.tenancy.connection import in_schema
-from apps.tenancy.models import App
-
-applied = {}
-for schema in ["public", *App.objects.values_list("schema_name", flat=True)]:
-    with in_schema(schema, include_public=False):
-        rows = MigrationRecorder(connection).migration_qs.values_list("app", "name")
-        applied[schema] = [list(row) for row in rows]
-print(json.dumps({"applied": applied, "controls": QueueControl.objects.count(), "keys": SigningKey.objects.count()}))
-"""
-
-UNAPPLY = """
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
+from pytest_django import DjangoDbBlocker
+
+from apps.accounts.models import SigningKey
+from apps.queue.models import QueueControl
 from apps.tenancy import lifecycle
 from apps.tenancy.connection import connection, in_schema
 from apps.tenancy.models import App
+from tests.support.installation import Installation
+from tests.support.starter import Starter
 
-lifecycle.create("acme", by="tests")
-App.objects.update(migrations="an older version")
-for schema in ("app_default", "app_acme"):
-    with in_schema(schema, include_public=False):
-        MigrationExecutor(connection).migrate([("tasks", None)])
-        assert "tasks_task" not in connection.introspection.table_names()
-"""
+Rows = dict[str, list[tuple[str, str]]]
+
+
+def applied() -> Rows:
+    """The migrations that have been applied, by schema."""
+    rows: Rows = {}
+    for schema in ["public", *App.objects.values_list("schema_name", flat=True)]:
+        with in_schema(schema, include_public=False):
+            rows[schema] = list(MigrationRecorder(connection).migration_qs.values_list("app", "name"))
+    return rows
 
 
 def test_no_migration_is_missing(db: None) -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
 
-def test_ten_processes_that_start_at_once_migrate_an_empty_database_once(empty_installation: Installation) -> None:
-    processes = [
-        empty_installation.start("migrate", "-v0", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(10)
-    ]
-    for process in processes:
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
-    state = json.loads(empty_installation.python(STATE))
-    assert set(state["applied"]) == {"public", "app_default"}
-    for rows in state["applied"].values():
-        assert len(rows) == len({tuple(row) for row in rows}), "a migration ran twice"
-    assert {app for app, _ in state["applied"]["app_default"]} == {"agents", "tasks", "approvals"}
-    assert (state["controls"], state["keys"]) == (1, 1)
+def test_ten_processes_that_start_at_once_migrate_an_empty_database_once(
+    empty_installation: Installation, starter: Starter, django_db_blocker: DjangoDbBlocker
+) -> None:
+    log = empty_installation.home / "migrate.log"
+    processes = [empty_installation.fork(starter, "migrate", "-v0", log=log) for _ in range(10)]
+    assert [process.wait(120) for process in processes] == [0] * 10, log.read_text()
+    with django_db_blocker.unblock(), empty_installation.inside():
+        rows = applied()
+        assert (QueueControl.objects.count(), SigningKey.objects.count()) == (1, 1)
+    assert set(rows) == {"public", "app_default"}
+    assert all(len(of_schema) == len(set(of_schema)) for of_schema in rows.values()), "a migration ran twice"
+    assert {app for app, _ in rows["app_default"]} == {"agents", "tasks", "approvals"}
 
 
-def test_every_app_is_brought_up_to_date(installation: Installation) -> None:
-    installation.python(UNAPPLY)
-    output = installation.run("migrate").stdout
-    assert "acme" in output
-    after = json.loads(installation.python(STATE))["applied"]
-    assert all(["tasks", "0001_initial"] in after[schema] for schema in ("app_default", "app_acme"))
+def test_every_app_is_brought_up_to_date(
+    installation: Installation, starter: Starter, django_db_blocker: DjangoDbBlocker
+) -> None:
+    log = installation.home / "migrate.log"
+    with django_db_blocker.unblock(), installation.inside():
+        lifecycle.create("acme", by="tests")
+        App.objects.update(migrations="an older version")
+        for schema in ("app_default", "app_acme"):
+            with in_schema(schema, include_public=False):
+                MigrationExecutor(connection).migrate([("tasks", None)])
+                assert "tasks_task" not in connection.introspection.table_names()
+        assert installation.fork(starter, "migrate", log=log).wait(60) == 0, log.read_text()
+        after = applied()
+    assert "acme" in log.read_text()
+    assert all(("tasks", "0001_initial") in after[schema] for schema in ("app_default", "app_acme"))
 
 
 @pytest.mark.django_db(transaction=True)
