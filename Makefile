@@ -9,9 +9,13 @@ LOCK := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hash
 # How many test processes; ARGS goes to the command: make serve ARGS="--port 9000", make test ARGS="-k health"
 JOBS ?= 2
 ARGS ?=
+# Tests that share a browser or a server run in one process. The order is that of tests/support/selection.py.
+PYTEST = $(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+ON_POSTGRES = HECTOR_TEST_DATABASE=$${HECTOR_TEST_DATABASE:-embedded}
+unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes, which need not compile it all again
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-sqlite test-postgres check bench fmt openapi lock clean
+.PHONY: help venv venv-dev serve test test-sqlite test-postgres test-faults check bench fmt openapi lock clean
 
 help: ## prints this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,13 +23,17 @@ help: ## prints this
 serve: venv ## runs Hector: web server and workers, on SQLite, with a demo App
 	@exec $(BIN)/hector serve $(ARGS)
 
-test: test-sqlite test-postgres ## runs all tests on SQLite, then on a PostgreSQL server of their own
+test: test-sqlite test-postgres ## runs the tests on SQLite, then on a PostgreSQL server of their own
 
-test-sqlite: venv-dev ## runs all tests on SQLite
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+test-sqlite: venv-dev ## runs the tests on SQLite
+	$(PYTEST) $(ARGS)
 
-test-postgres: venv-dev ## runs all tests on PostgreSQL
-	HECTOR_TEST_DATABASE=$${HECTOR_TEST_DATABASE:-embedded} $(BIN)/pytest -n $(JOBS) $(ARGS)
+test-postgres: venv-dev ## runs the tests on PostgreSQL, but for those to which it makes no difference
+	$(ON_POSTGRES) $(PYTEST) $(ARGS)
+
+test-faults: venv-dev ## runs the whole fault matrix, and all else that `make test` runs a sample of, on both
+	$(PYTEST) -m sampled --whole $(ARGS)
+	$(ON_POSTGRES) $(PYTEST) -m sampled --whole $(ARGS)
 
 check: venv-dev ## lints, checks types, imports and migrations
 	$(BIN)/ruff check .

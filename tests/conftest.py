@@ -1,4 +1,5 @@
-"""Fixtures for every test. Which database they run on: `tests.support.environment`.
+"""Fixtures for every test. Which database they run on: `tests.support.environment`; and which of them:
+`tests.support.selection`.
 
 - `db` or `@pytest.mark.django_db`: the shared schema, rolled back afterwards.
 - `app`: inside the App `acme`, rolled back. An App cannot be left inside a transaction, so a test that enters
@@ -17,11 +18,19 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from tests.support import environment
+from tests.support import environment, selection
 from tests.support.installation import Installation
 from tests.support.starter import Starter
 
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="run what is marked as sampled on either database")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    selection.select(config, items)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from tests.ops.processes import free_port, healthy
 from tests.support.installation import Installation
 from tests.support.work import wait_for
 
+# What a browser makes of a page has little to do with the database: on PostgreSQL one test is enough of a sample.
+pytestmark = [pytest.mark.sampled("sqlite"), pytest.mark.xdist_group("browser")]
 AXE = (Path(__file__).parent.parent / "support" / "axe.min.js").read_text()
 ARGUMENTS = [
     "--no-sandbox",
@@ -175,6 +177,7 @@ def dressed(request: pytest.FixtureRequest, browser: Browser, address: str) -> I
     yield from visit(browser, address, color_scheme=theme, viewport={"width": int(width), "height": 844})
 
 
+@pytest.mark.sampled("sqlite", "postgresql")
 def test_an_operator_submits_a_task_and_watches_it_complete_without_reloading(operator: Visit) -> None:
     page = operator.open("/admin/")
     page.get_by_role("link", name="Tasks", exact=True).click()

@@ -54,6 +54,7 @@ def port(installation: Installation) -> Iterator[int]:
     serving.wait(40)
 
 
+@pytest.mark.sampled("sqlite")
 @pytest.mark.timeout(240)
 def test_every_command_runs(installation: Installation, port: int, tmp_path: Path) -> None:
     def check(page: Page) -> str:

@@ -1,4 +1,4 @@
-"""Every named point of a task's life meets every fault.
+"""Every named point of a task's life meets every fault (in `make test-faults`; `make test` runs a sample).
 
 After each, whatever it was: the task is completed, or a person is asked about exactly the call that may have run; no
 call that must not run twice did; and the invariants hold.
@@ -11,6 +11,7 @@ import re
 import resource
 import signal
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,22 @@ PLACES = [
 Place = tuple[Point, int]
 DURING_THE_CALL = {(Point.TOOL_STARTS, 2), (Point.TOOL_ENDED, 2), (Point.CHECKPOINT_WRITTEN, 1)}
 IN_A_TRANSACTION = {Point.CHECKPOINT_WRITES, Point.RETRY_WRITES, Point.SETTLEMENT_WRITES, Point.APPROVAL_WRITES}
-everywhere = pytest.mark.parametrize("place", PLACES, ids=[f"{point}-{visit}" for point, visit in PLACES])
+# `make test` strikes every place once on each database, with the database's faults in turn.
+TURNS = {"sqlite": ("kill", "term", "freeze", "full"), "postgresql": ("cut", "crash", "kill", "term", "freeze")}
+
+
+def everywhere(fault: str, points: Collection[Point] = tuple(Point)) -> pytest.MarkDecorator:
+    """Runs a test at every place that is one of the points; `make test` does so where it is the fault's turn."""
+
+    def sample(number: int) -> pytest.MarkDecorator:
+        return pytest.mark.sampled(*(engine for engine, turns in TURNS.items() if turns[number % len(turns)] == fault))
+
+    places = [
+        pytest.param(place, id=f"{place[0]}-{place[1]}", marks=sample(number))
+        for number, place in enumerate(PLACES)
+        if place[0] in points
+    ]
+    return pytest.mark.parametrize("place", places)
 
 
 def start(scenario: Scenario, place: Place, action: str) -> Path:
@@ -70,19 +86,19 @@ def came_to_its_end(scenario: Scenario, place: Place, *, process_lost: bool) -> 
         assert ran["charge"] == 1 and ran["look_up"] >= 1
 
 
-@everywhere
+@everywhere("kill")
 def test_a_process_that_is_killed_loses_nothing_and_repeats_nothing(scenario: Scenario, place: Place) -> None:
     scenario.reached(start(scenario, place, "kill"))
     came_to_its_end(scenario, place, process_lost=True)
 
 
-@everywhere
+@everywhere("term")
 def test_a_process_that_is_told_to_stop_hands_its_work_on(scenario: Scenario, place: Place) -> None:
     scenario.reached(start(scenario, place, "term"))
     came_to_its_end(scenario, place, process_lost=False)
 
 
-@everywhere
+@everywhere("freeze")
 def test_a_process_that_freezes_is_replaced_and_cannot_write_when_it_wakes(
     scenario: Scenario, place: Place, on_postgresql: bool
 ) -> None:
@@ -98,9 +114,7 @@ def test_a_process_that_freezes_is_replaced_and_cannot_write_when_it_wakes(
 
 
 @pytest.mark.parametrize("then", [signal.SIGCONT, signal.SIGKILL], ids=["wakes", "is killed"])
-@pytest.mark.parametrize(
-    "place", [place for place in PLACES if place[0] in IN_A_TRANSACTION], ids=lambda place: place[0]
-)
+@everywhere("freeze", IN_A_TRANSACTION)
 def test_a_process_that_freezes_while_it_writes_to_sqlite_makes_all_wait_until_it_wakes_or_is_gone(
     scenario: Scenario, place: Place, then: signal.Signals, on_postgresql: bool
 ) -> None:
@@ -115,7 +129,7 @@ def test_a_process_that_freezes_while_it_writes_to_sqlite_makes_all_wait_until_i
     came_to_its_end(scenario, place, process_lost=then == signal.SIGKILL)
 
 
-@everywhere
+@everywhere("cut")
 def test_a_database_connection_that_is_cut_costs_nothing(scenario: Scenario, place: Place, on_postgresql: bool) -> None:
     if not on_postgresql:
         pytest.skip("SQLite has no connection that could be cut")
@@ -127,7 +141,8 @@ def test_a_database_connection_that_is_cut_costs_nothing(scenario: Scenario, pla
     came_to_its_end(scenario, place, process_lost=False)
 
 
-@everywhere
+@pytest.mark.xdist_group("server")
+@everywhere("crash")
 def test_a_database_server_that_crashes_and_comes_back_costs_nothing(
     scenario_on_server: Scenario, server: RestartableServer, place: Place
 ) -> None:
@@ -139,7 +154,7 @@ def test_a_database_server_that_crashes_and_comes_back_costs_nothing(
     came_to_its_end(scenario_on_server, place, process_lost=False)
 
 
-@everywhere
+@everywhere("full")
 def test_a_full_disk_delays_the_work_until_there_is_room(scenario: Scenario, place: Place, on_postgresql: bool) -> None:
     if on_postgresql:
         pytest.skip("a full disk is the server's affair, not the worker's")

@@ -119,6 +119,7 @@ def test_serve_replaces_what_dies_and_stops_clean(start: Callable[..., Running])
     assert "Traceback" not in serve.logged()
 
 
+@pytest.mark.sampled("sqlite")
 def test_killing_serve_leaves_nobody(start: Callable[..., Running]) -> None:
     serve = start("serve", "--queue-workers", "1")
     wait_for(lambda: "shift_started" in serve.logged(), what="on shift")
@@ -139,6 +140,7 @@ def test_a_worker_ends_in_time_although_its_database_is_gone(installation: Insta
         wait_for(lambda: not any(map(alive, everybody)), what="nobody is left")
 
 
+@pytest.mark.sampled("sqlite")
 def test_the_first_start_tells_how_to_begin(start: Callable[..., Running]) -> None:
     serve = start("serve", "--queue-workers", "1")
     text = serve.logged()
@@ -153,6 +155,7 @@ def test_the_first_start_tells_how_to_begin(start: Callable[..., Running]) -> No
     assert "Password" not in again.logged()
 
 
+@pytest.mark.sampled("sqlite")
 def test_a_watched_file_is_applied_when_it_changes_and_a_bad_one_is_not(
     start: Callable[..., Running], installation: Installation
 ) -> None:
