@@ -55,10 +55,12 @@ def rolled_back() -> Iterator[None]:
                 connection.check_constraints()
         finally:
             transaction.set_rollback(True)
+            _forget()
 
 
 def restore() -> None:
     """Undoes what a test has committed."""
+    _forget()
     connection.set_schema_to_public()
     for app in App.objects.exclude(name__in=APPS):
         lifecycle.delete(app, by="tests")
@@ -68,6 +70,11 @@ def restore() -> None:
     _empty(_tables(settings.SHARED_APPS) - KEPT)
     App.objects.update(status=App.Status.ACTIVE, weight=1, max_concurrent=None, display_name="", retention={})
     apps.get_model("queue", "QueueControl").objects.update_or_create(id=1, defaults={"paused": False, "reason": ""})
+
+
+def _forget() -> None:
+    """A process keeps the signing keys for a minute: also one that was made in a test, and is gone."""
+    keys._read_at = float("-inf")
 
 
 def _tables(app_names: list[str]) -> set[str]:
