@@ -93,6 +93,10 @@ def _attack(person: Person, operation: Any, mode: GenerationMode, real: dict[str
     attempt()
 
 
+def _takes_something(operation: Any) -> bool:
+    return bool(operation.definition.raw.get("parameters") or operation.definition.raw.get("requestBody"))
+
+
 def a_letter() -> int:
     with in_app("acme") as app:
         worker = workers.register(slots=1)
@@ -107,6 +111,8 @@ def test_no_generated_request_is_a_fault_of_ours(platform: Person, mode: Generat
     task = platform.submits()["id"]
     real = {"id": task, "name": "acme", "number": "1", "key": "KEY", "seq": "1"}
     for name, operation in sorted(OPERATIONS.items()):
+        if mode == GenerationMode.NEGATIVE and not _takes_something(operation):
+            continue  # there is nothing about it that could be wrong
         its_own = {"name": "echo"} if name == "get_agent" else {"id": letter} if name.endswith("_dead_letter") else {}
         _attack(platform, operation, mode, real | its_own)
     assert platform.get(f"/tasks/{task}").status_code == 200

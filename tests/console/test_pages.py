@@ -168,6 +168,7 @@ def test_an_operator_gives_somebody_a_role_in_an_app(console: Client, app: App, 
     console.post(change, {"username": "stan", "is_active": "on", **role})
     assert people.caller(staff, app) == Caller("stan", Role.APPROVER, app_name="acme")
     App.objects.filter(pk=app.pk).update(status=App.Status.SUSPENDED)
+    app.refresh_from_db()
     assert people.caller(staff, app) is None
 
 
