@@ -8,7 +8,6 @@ Exit code 0 when everything could be measured, whether or not the targets are me
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import subprocess
 import sys
@@ -18,12 +17,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench import soak
-from bench.installation import ROOT, Server, installation, server
+from bench.installation import ROOT, Server, end_of_log, in_child, installation, server
 from bench.report import Measured, Report, conditions
 from bench.targets import ENGINES, FIGURES, POSTGRESQL, Figure
 
 TIMEOUT = 1800  # seconds for one run of one figure
-LOG_SHOWN = 4000  # characters of the processes' log, where a run failed
 
 
 def main() -> int:
@@ -89,34 +87,14 @@ def _measure(
         print(f"{measured.figure.name} on {measured.engine}, run {number}: ", end="", file=sys.stderr, flush=True)
         with installation(measured.engine, postgresql, settings) as environment:
             try:
-                metrics = _run(measured.figure, environment, quick=quick)
+                options = ["--quick"] if quick else []
+                metrics = in_child(environment, measured.figure.name, *options, timeout=TIMEOUT)
             except (subprocess.SubprocessError, ValueError) as error:
                 measured.error = f"run {number}: {error}"
-                print(f"failed: {error}\n{_end_of_log(environment)}", file=sys.stderr)
+                print(f"failed: {error}\n{end_of_log(environment)}", file=sys.stderr)
                 return
         measured.runs.append(metrics)
         print(", ".join(f"{name} {value:.4g}" for name, value in metrics.items()), file=sys.stderr)
-
-
-def _run(figure: Figure, environment: dict[str, str], *, quick: bool) -> dict[str, float]:
-    """One measurement in a process of its own, which is asked to stop its processes if this one has to stop."""
-    command = [sys.executable, "-m", "bench.child", figure.name, *(["--quick"] if quick else [])]
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            output, _ = child.communicate(timeout=TIMEOUT)
-        except BaseException:  # Ctrl-C and SIGTERM, too: the child has processes to stop
-            child.terminate()
-            child.wait()
-            raise
-    if child.returncode:
-        raise subprocess.SubprocessError(f"ended with {child.returncode}")
-    metrics: dict[str, float] = json.loads(output.splitlines()[-1])
-    return metrics
-
-
-def _end_of_log(environment: dict[str, str]) -> str:
-    log = Path(environment["HECTOR_BENCH_LOG"])
-    return log.read_text(errors="replace")[-LOG_SHOWN:] if log.exists() else ""
 
 
 if __name__ == "__main__":

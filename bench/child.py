@@ -1,6 +1,7 @@
-"""Makes one measurement, in the installation that the environment names: `python -m bench.child FIGURE [--quick]`.
+"""Makes one measurement, or soaks, in the installation that the environment names.
 
-The last line of its output is a JSON object: the metrics.
+`python -m bench.child FIGURE [--quick]` or `python -m bench.child soak SECONDS SEED KILLS`. The last line of its output
+is a JSON object: the metrics, or what became of the tasks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable
 from typing import NoReturn
 
 import django
@@ -27,16 +27,19 @@ def _stop(*_: object) -> NoReturn:
     sys.exit(143)
 
 
-def main(name: str, *, quick: bool) -> None:
+def main(name: str, *arguments: str) -> None:
     for number in STOPS:
         signal.signal(number, _stop)
     django.setup()
     logging.getLogger().setLevel(logging.WARNING)  # of this process; Hector's own log as always
-    figure = next(figure for figure in FIGURES if figure.name == name)
-    module, _, function = figure.measure.partition(":")
-    measure: Callable[[bool], dict[str, float]] = getattr(importlib.import_module(module), function)
-    print(json.dumps(measure(quick)), flush=True)
+    if name == "soak":
+        seconds, seed, kills = arguments
+        found = importlib.import_module("bench.soaking").soak(float(seconds), int(seed), int(kills))
+    else:
+        module, _, function = next(figure for figure in FIGURES if figure.name == name).measure.partition(":")
+        found = getattr(importlib.import_module(module), function)("--quick" in arguments)
+    print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], quick="--quick" in sys.argv[2:])
+    main(*sys.argv[1:])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -17,6 +21,7 @@ import psycopg
 from bench.targets import POSTGRESQL
 
 ROOT = Path(__file__).resolve().parent.parent
+LOG_SHOWN = 8000  # characters
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,31 @@ def installation(engine: str, postgresql: Server | None, settings: dict[str, str
         finally:
             if engine == POSTGRESQL and postgresql is not None:
                 postgresql.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def in_child(environment: dict[str, str], *arguments: str, timeout: float) -> dict[str, Any]:
+    """What `bench.child` finds out; it is asked to stop its processes if this one has to stop.
+
+    Raises SubprocessError if it fails, or is not done in time.
+    """
+    command = [sys.executable, "-m", "bench.child", *arguments]
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            output, _ = child.communicate(timeout=timeout)
+        except BaseException:  # Ctrl-C and SIGTERM, too
+            child.terminate()
+            child.wait()
+            raise
+    if child.returncode:
+        raise subprocess.SubprocessError(f"ended with {child.returncode}")
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def end_of_log(environment: dict[str, str]) -> str:
+    """The last of what the installation's processes have logged."""
+    log = Path(environment["HECTOR_BENCH_LOG"])
+    return log.read_text(errors="replace")[-LOG_SHOWN:] if log.exists() else ""
 
 
 def _environment(directory: Path, url: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.installation import ROOT, installation, server
+from bench.installation import end_of_log, in_child, installation, server
 from bench.report import RESULTS, conditions
 from bench.targets import ENGINES, POSTGRESQL
 
@@ -55,20 +55,13 @@ def _soak(engine: str, options: argparse.Namespace) -> dict[str, Any]:
             postgresql = stack.enter_context(server(Path(directory) / "data"))
         about = conditions(postgresql, engine=engine, seed=options.seed, minutes=options.minutes)
         environment = stack.enter_context(installation(engine, postgresql, {}))
-        command = [sys.executable, "-m", "bench.soaking", str(options.minutes * 60), str(options.seed)]
-        command += [str(options.kills)] if options.kills else []
-        with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
-            try:
-                output, _ = child.communicate(timeout=options.minutes * 60 + SETTLING)
-            except BaseException:  # Ctrl-C and SIGTERM, too: the child has processes to stop
-                child.terminate()
-                child.wait()
-                raise
-        if child.returncode:
-            log = Path(environment["HECTOR_BENCH_LOG"])
-            print(log.read_text(errors="replace")[-8000:] if log.exists() else "", file=sys.stderr)
-            raise SystemExit(f"the soak on {engine} broke off")
-        report: dict[str, Any] = about | json.loads(output.splitlines()[-1])
+        seconds = options.minutes * 60
+        try:
+            arguments = ("soak", str(seconds), str(options.seed), str(options.kills or sys.maxsize))
+            found = in_child(environment, *arguments, timeout=seconds + SETTLING)
+        except subprocess.SubprocessError as error:
+            raise SystemExit(f"{end_of_log(environment)}\nthe soak on {engine} broke off: {error}") from None
+        report: dict[str, Any] = about | found
         report["ok"] = not (report["lost"] or report["silent_double_runs"] or report["complaints"])
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"soak-{engine}-{about['started_at'].replace(':', '')}.json"

@@ -1,17 +1,10 @@
-"""The soak itself, inside its installation: `python -m bench.soaking SECONDS SEED [KILLS]` (see `bench.soak`).
-
-The last line of its output is a JSON object: what was done, and what became of the tasks.
-"""
+"""The soak itself, inside its installation (see `bench.soak`): what is done to the processes and their tasks."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import random
-import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -19,22 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import django
+import psutil
+from django.db import Error as DatabaseError
+from django.db import connection
 
-django.setup()
-
-import psutil  # noqa: E402 - Django is set up first
-from django.db import Error as DatabaseError  # noqa: E402
-from django.db import connection  # noqa: E402
-
-from apps.queue.models import Worker  # noqa: E402
-from apps.tasks import integrity, lifecycle  # noqa: E402
-from apps.tasks.lifecycle import NewTask  # noqa: E402
-from apps.tasks.models import Attempt, Task, TaskStatus  # noqa: E402
-from apps.tenancy.context import in_app  # noqa: E402
-from apps.tenancy.models import App  # noqa: E402
-from bench.functions import RAN  # noqa: E402
-from bench.harness import BenchError, migrated, process, tied, until  # noqa: E402
+from apps.queue.models import Worker
+from apps.tasks import integrity, lifecycle
+from apps.tasks.lifecycle import NewTask
+from apps.tasks.models import Attempt, Task, TaskStatus
+from apps.tenancy.context import in_app
+from apps.tenancy.models import App
+from bench.functions import RAN
+from bench.harness import BenchError, migrated, process, tied, until
 
 STALE = 3.0  # seconds
 WAITING = 60  # tasks that are kept under way
@@ -116,9 +105,8 @@ class Chaos:
             self.frozen.remove((due, victim))
 
 
-def main(seconds: float, seed: int, kills: int) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that every process is stopped
-    logging.getLogger().setLevel(logging.WARNING)
+def soak(seconds: float, seed: int, kills: int) -> dict[str, Any]:
+    """What was done, and what became of the tasks."""
     Path(os.environ["HECTOR_HOME"]).mkdir(parents=True, exist_ok=True)
     app = migrated(DOCUMENT)
     settings = {"HECTOR_QUEUE_WORKERS": "2", "HECTOR_QUEUE_STALE_THRESHOLD": f"{STALE:g}s", "HECTOR_SLOTS": "8"}
@@ -134,7 +122,7 @@ def main(seconds: float, seed: int, kills: int) -> None:
         chaos.wake(all_of_them=True)
         with suppress(BenchError):
             until(lambda: _at_rest(app), "all tasks rest", patience=PATIENCE, look=0.2)
-        print(json.dumps(_report(app) | {"kills": chaos.kills, "seconds": time.monotonic() - begun}), flush=True)
+        return _report(app) | {"kills": chaos.kills, "seconds": time.monotonic() - begun}
 
 
 def _soak(app: App, chaos: Chaos, end: float, kills: int) -> None:
@@ -177,7 +165,3 @@ def _report(app: App) -> dict[str, Any]:
             "silent_double_runs": [f"{task} was charged {count} times" for task, count in charges.items() if count > 1],
             "complaints": integrity.complaints(app),
         }
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1 << 30)

@@ -61,7 +61,7 @@ def run(listener: int) -> int:
     return 0
 
 
-class WebServer(BaseApplication):  # type: ignore[misc]
+class WebServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types, here and below
     def __init__(self, listener: int) -> None:
         self.listener = listener
         super().__init__()

@@ -52,7 +52,7 @@ _OFFER_EXPIRES = 5.0  # seconds; a process that died between offer and start lea
 _DATABASE_AWAY = 1.0  # seconds until the next look; django-q2 itself would be ten seconds without a pusher
 
 
-class HectorBroker(ORM):  # type: ignore[misc]
+class HectorBroker(ORM):  # type: ignore[misc]  # django-q2 has no types, here and below
     """The ORM broker, which first of all keeps the shifts manned."""
 
     def dequeue(self) -> list[tuple[Any, str]] | None:

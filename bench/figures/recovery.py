@@ -30,13 +30,17 @@ def measure(quick: bool) -> dict[str, float]:
         for number in range(3 if quick else KILLS):
             with in_app(app):
                 lifecycle.submit(app, NewTask("long", "go"), by="bench")
-            until(lambda done=2 * number: len(_starts(log)) == done + 1, "the task started", patience=30)  # type: ignore[misc]
+            _await_start(log, 2 * number + 1)
             _, pid = _starts(log)[-1]
             killed = time.time_ns()
             os.kill(pid, signal.SIGKILL)
-            until(lambda done=2 * number: len(_starts(log)) == done + 2, "it started again", patience=30)  # type: ignore[misc]
+            _await_start(log, 2 * number + 2)
             seconds.append((_starts(log)[-1][0] - killed) / 1e9)
     return {"p50": percentile(seconds, 0.5), "most": max(seconds)}
+
+
+def _await_start(log: Path, number: int) -> None:
+    until(lambda: len(_starts(log)) == number, f"start {number} of a task", patience=30)
 
 
 def _starts(log: Path) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -42,12 +43,12 @@ class Apps(ApiView):
         request=NewAppBody,
         responses={201: NewAppOut},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         body = self.body(NewAppBody)
         try:
             app = create_app(**body, by=self.caller.actor)
         except ConfigInvalid as error:
-            return refused(error, "/config")  # type: ignore[return-value]
+            return refused(error, "/config")
         token = tokens.issue_app_token(app.name, by=self.caller.actor, note="Made with the App")
         answer = {"app": app, "access_token": token, "token_type": "bearer"}
         return Response(NewAppOut(answer).data, status=201, headers={"Location": f"/admin/apps/{app.name}"})

@@ -46,7 +46,7 @@ class Schema(AutoSchema):
         return [APP_PARAMETER] if isinstance(self.view, AppView) else []
 
 
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its registry has no types
     target_class = "apps.tenancy.http.authentication.BearerAuthentication"
     name = "bearer"
 
@@ -54,7 +54,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "description": "The operator secret, or an App's token."}
 
 
-class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # nor here
     target_class = "apps.tenancy.http.authentication.ConsoleSession"
     name = "console"
 
