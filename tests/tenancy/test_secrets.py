@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
+from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from apps.accounts.crypto import CannotDecrypt
@@ -60,7 +63,8 @@ def test_after_a_rotation_the_old_key_is_not_needed_any_more(app: App, settings:
     old = settings.HECTOR_ENCRYPTION_KEYS
     settings.HECTOR_ENCRYPTION_KEYS = ["new key", *old]
     assert secrets.values(app) == {"ONE": "1", "TWO": "2"}
-    assert secrets.rotate() == 2
+    call_command("reencrypt", stdout=(said := StringIO()))
+    assert said.getvalue().startswith("Encrypted anew: 2 secrets")
     settings.HECTOR_ENCRYPTION_KEYS = ["new key"]
     assert secrets.values(app) == {"ONE": "1", "TWO": "2"}
     assert tokens.caller(tokens.issue_app_token("acme")).app_name == "acme"
@@ -68,5 +72,7 @@ def test_after_a_rotation_the_old_key_is_not_needed_any_more(app: App, settings:
     with pytest.raises(CannotDecrypt) as failure:
         secrets.values(app)
     assert "HECTOR_ENCRYPTION_KEYS" in str(failure.value)
+    with pytest.raises(CommandError, match="HECTOR_ENCRYPTION_KEYS"):
+        call_command("reencrypt")
     settings.HECTOR_ENCRYPTION_KEYS = [*old, "new key"]
     secrets.rotate()  # for the tests that follow: the process keeps the signing key as it was read last
