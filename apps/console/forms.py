@@ -1,4 +1,4 @@
-"""The form for a new task, made from the agent's input schema."""
+"""The form for a new task, made from the agent's input schema; and that for an App's settings."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ class TaskForm(forms.Form):
                 help_text="What the agent is asked.",
             )
         self.fields.update(common)
-        for name, field in self.fields.items():
-            if field.help_text:
-                field.widget.attrs["aria-describedby"] = f"help_{name}"
+        _describe(self)
 
     @property
     def input_fields(self) -> list[forms.BoundField]:
@@ -65,9 +63,32 @@ class TaskForm(forms.Form):
         }
 
 
+class AppSettings(forms.Form):
+    """What an operator may change of an App."""
+
+    display_name = forms.CharField(max_length=200, required=False, help_text="Shown in place of its name.")
+    weight = forms.IntegerField(
+        min_value=1, max_value=1000, help_text="Its share of the workers, against that of the other Apps."
+    )
+    max_concurrent = forms.IntegerField(
+        label="At once", min_value=1, max_value=2**31 - 1, required=False, help_text="Kept, and not enforced yet."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _describe(self)
+
+
 def is_form(schema: dict[str, Any] | None) -> bool:
     """Whether a schema is an object of named properties, and so can be a form."""
     return bool(schema and isinstance(schema.get("properties"), dict) and schema["properties"])
+
+
+def _describe(form: forms.Form) -> None:
+    """Ties each field to its help, for those who hear the page."""
+    for name, field in form.fields.items():
+        if field.help_text:
+            field.widget.attrs["aria-describedby"] = f"help_{name}"
 
 
 def _label(name: str) -> str:

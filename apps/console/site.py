@@ -26,6 +26,7 @@ from apps.console.people import PeopleAdmin
 from apps.console.views import (
     again,
     agents,
+    app_life,
     configuration,
     dead_letters,
     holds,
@@ -97,6 +98,9 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             ("platform/apps/<str:name>/", platform.app, "platform_app"),
             ("platform/apps/<str:name>/pause/", holds.pause_app, "app_pause"),
             ("platform/apps/<str:name>/resume/", holds.resume_app, "app_resume"),
+            ("platform/apps/<str:name>/settings/", app_life.settings, "app_settings"),
+            ("platform/apps/<str:name>/suspend/", app_life.suspend, "app_suspend"),
+            ("platform/apps/<str:name>/reactivate/", app_life.reactivate, "app_reactivate"),
             ("platform/apps/<str:name>/tokens/", tokens.index, "app_tokens"),
             ("platform/apps/<str:name>/tokens/<slug:key>/revoke/", tokens.revoke, "token_revoke"),
             ("platform/queue/", platform.queue, "platform_queue"),

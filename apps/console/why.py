@@ -15,7 +15,7 @@ from apps.console import words
 from apps.console.templatetags.console import summary, ticks, when
 from apps.console.workforce import silence, workforce
 from apps.queue import holds
-from apps.queue.models import QueueEntry, Worker
+from apps.queue.models import Hold, QueueEntry, Worker
 from apps.tasks.events import EventType
 from apps.tasks.models import Attempt, Event, Task, TaskStatus
 from apps.tenancy.models import App
@@ -68,7 +68,8 @@ def _parked(app: App, task: Task) -> SafeString | str:
         return "Parked by a pause that has ended just now: it is taken up again within a minute."
     what = f"agent {hold.lane}" if hold.lane else f"App {app}"
     since, why = when(hold.since), f": {hold.reason}" if hold.reason else "."
-    return format_html("Parked: the {} is paused, by {} {}{}", what, hold.actor or "the system", since, why)
+    done = "paused" if hold.cause == Hold.Cause.PAUSE else "suspended"
+    return format_html("Parked: the {} is {}, by {} {}{}", what, done, hold.actor or "the system", since, why)
 
 
 def _asked(task: Task) -> SafeString | str:

@@ -5,6 +5,8 @@ however much that is. Each way into `ready` asks whether there is a hold (`entri
 took an entry which slipped by parks it. An entry that is being parked at the very moment at which its hold is lifted
 may stay parked until the next `sweep`, within a minute.
 
+Several causes may hold an App at a time: an operator's pause, its suspension. It goes on when none is left.
+
 A lifted hold lets its entries go on in their order, and without a burst: their tags are moved up to where the queue is
 now, so an App that was held does not catch up on its share of the past.
 """
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 
 import structlog
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Case, Count, When
 
 from apps.queue import sql
 from apps.queue.entries import held, wake
@@ -26,6 +28,7 @@ from apps.tenancy.models import App
 
 log = structlog.get_logger(__name__)
 BATCH = 5000
+_WEIGHTIEST_LAST = Case(When(cause=Hold.Cause.PAUSE, then=0), default=1)
 
 Recorder = Callable[[App, str, str, str, str], object]
 # Who writes down what was done, in its transaction and inside the App: called with the App, the lane, "paused" or
@@ -54,13 +57,13 @@ class Effect:
 
 
 def of(app: App, lane: str = "") -> Hold | None:
-    """The hold of the App (lane "") or of just this lane."""
-    return Hold.objects.filter(app=app, lane=lane).first()
+    """The pause of the App (lane "") or of just this lane."""
+    return Hold.objects.filter(app=app, lane=lane, cause=Hold.Cause.PAUSE).first()
 
 
 def by_lane(app: App) -> dict[str, Hold]:
-    """The holds of the App and of its lanes."""
-    return {one.lane: one for one in Hold.objects.filter(app=app)}
+    """What holds the App and its lanes; where several causes hold it, the one that has to be lifted last."""
+    return {one.lane: one for one in Hold.objects.filter(app=app).order_by(_WEIGHTIEST_LAST)}
 
 
 def effect(app: App, lane: str = "") -> Effect:
@@ -76,8 +79,36 @@ def hold(app: App, lane: str = "", *, by: str, reason: str = "") -> Effect:
     The hold counts from its commit on; entries are then parked in batches, each in a transaction of its own.
     """
     with in_app(app), transaction.atomic():
-        Hold.objects.update_or_create(app=app, lane=lane, defaults={"actor": by, "reason": reason})
+        write(app, lane, by=by, reason=reason)
         _record(app, lane, "paused", by, reason)
+    park(app, lane)
+    return effect(app, lane)
+
+
+def lift(app: App, lane: str = "", *, by: str, reason: str = "") -> Effect:
+    """Resumes the App, or one lane of it, unless it is held otherwise too; nothing happens if it was not paused."""
+    with in_app(app), transaction.atomic():
+        lifted = erase(app, lane)
+        if lifted:
+            _record(app, lane, "resumed", by, reason)
+    if lifted:
+        unpark(app.pk)
+    return effect(app, lane)
+
+
+def write(app: App, lane: str = "", *, by: str, reason: str, cause: Hold.Cause = Hold.Cause.PAUSE) -> None:
+    """Holds it from the transaction's commit on; `park` what is ready then."""
+    defaults = {"actor": by, "reason": reason}
+    Hold.objects.update_or_create(app=app, lane=lane, cause=cause, defaults=defaults)
+
+
+def erase(app: App, lane: str = "", *, cause: Hold.Cause = Hold.Cause.PAUSE) -> bool:
+    """Holds it no longer, from the transaction's commit on, for that cause; `unpark` then. Whether it was held."""
+    return Hold.objects.filter(app=app, lane=lane, cause=cause).delete()[0] > 0
+
+
+def park(app: App, lane: str = "") -> None:
+    """Takes what is ready away from the workers, in batches."""
     in_lane, params = _in_lane(lane)
     while sql.execute(
         f"UPDATE queue_queueentry SET state = 'parked' WHERE id IN ("
@@ -86,29 +117,17 @@ def hold(app: App, lane: str = "", *, by: str, reason: str = "") -> Effect:
         [app.pk, *params],
     ):
         pass
-    return effect(app, lane)
-
-
-def lift(app: App, lane: str = "", *, by: str, reason: str = "") -> Effect:
-    """Resumes the App, or one lane of it, unless the other one is held too; nothing happens if it was not held."""
-    with in_app(app), transaction.atomic():
-        lifted, _ = Hold.objects.filter(app=app, lane=lane).delete()
-        if lifted:
-            _record(app, lane, "resumed", by, reason)
-    if lifted:
-        _unpark(app.pk)
-    return effect(app, lane)
 
 
 def sweep() -> int:
     """Unparks what no hold keeps; how many. For entries that a hold left behind, or a process that died while it
     lifted one."""
     apps = sql.fetch("SELECT DISTINCT app_id FROM queue_queueentry WHERE state = 'parked'")
-    return sum(_unpark(app_id) for (app_id,) in apps)
+    return sum(unpark(app_id) for (app_id,) in apps)
 
 
-def _unpark(app_id: int) -> int:
-    """Makes ready what is parked and not held, in its order, from where the queue is now."""
+def unpark(app_id: int) -> int:
+    """Makes ready what is parked and not held, in its order, from where the queue is now; how many."""
     free = f"state = 'parked' AND app_id = %s AND NOT {held('queue_queueentry.app_id', 'queue_queueentry.lane')}"
     unparked = 0
     for priority, first in sql.fetch(

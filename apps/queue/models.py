@@ -82,16 +82,25 @@ class QueueEntry(models.Model):
 
 
 class Hold(models.Model):
-    """An App, or one of its lanes, whose entries are not claimed: they are `parked` until the hold is lifted."""
+    """An App, or one of its lanes, whose entries are not claimed: they are `parked` until no hold is left."""
+
+    class Cause(models.TextChoices):
+        PAUSE = "pause"
+        SUSPENSION = "suspension"  # of the whole App (`apps.queue.suspension`), beside a pause that there may be
+        DELETION = "deletion"  # of the whole App (`apps.queue.deletion`)
 
     app = models.ForeignKey("tenancy.App", on_delete=models.CASCADE, related_name="+")
     lane = models.CharField(max_length=64, default="", blank=True)  # "": all of the App
+    cause = models.CharField(max_length=10, choices=Cause, default=Cause.PAUSE, db_default=Cause.PAUSE)
     reason = models.TextField(default="", db_default="")
     actor = models.CharField(max_length=200, default="", db_default="")
     since = models.DateTimeField(db_default=Now())
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["app", "lane"], name="hold_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["app", "lane", "cause"], name="hold_once_per_cause"),
+            models.CheckConstraint(condition=Q(cause="pause") | Q(lane=""), name="hold_of_app_is_whole"),
+        ]
 
 
 class QueueControl(models.Model):

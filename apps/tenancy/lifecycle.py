@@ -7,12 +7,13 @@ schema, and what a killed process leaves half done is finished or cleared away b
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import structlog
 from django.db import transaction
 from django.db.models import Q
 
-from apps.accounts import keys
+from apps.accounts import audit, keys
 from apps.tenancy.connection import PUBLIC, connection, in_schema
 from apps.tenancy.errors import AppExists, AppNotFound, AppProtected, BadAppName
 from apps.tenancy.migrate import Plan, migrate_app, migrate_shared
@@ -59,6 +60,20 @@ def create(name: str, *, by: str, weight: int = 1, max_concurrent: int | None = 
             raise
     log.info("app_created", app=name, by=by)
     return app
+
+
+def change(app: App, *, by: str, reason: str = "", **settings: Any) -> App:
+    """Changes settings of the App, by the names of its fields; the App as it is then.
+
+    Raises AppNotFound if it is being deleted.
+    """
+    with transaction.atomic():
+        found = App.objects.filter(pk=app.pk).exclude(status=App.Status.DELETING)
+        if not (found.update(**settings) if settings else found.exists()):
+            raise AppNotFound(app.name)
+        if settings:
+            audit.record("app_changed", by=by, app_name=app.name, reason=reason, **settings)
+        return found.get()
 
 
 def delete(app: App, *, by: str) -> None:

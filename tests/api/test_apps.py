@@ -104,12 +104,6 @@ def test_settings_are_changed_one_by_one(platform: Person) -> None:
     assert platform.patch("/admin/apps/acme", {"max_concurrent": None}).json()["max_concurrent"] is None
 
 
-def test_suspending_is_refused_as_long_as_it_would_suspend_nothing(platform: Person) -> None:
-    answer = platform.patch("/admin/apps/acme", {"status": "suspended"})
-    assert (answer.status_code, pointers(answer)) == (400, ["/status"])
-    assert platform.get("/admin/apps/acme").json()["status"] == "active"
-
-
 def test_a_deleted_app_is_gone_with_its_work(platform: Person) -> None:
     token = platform.post("/admin/apps", {"name": "shop", "config": DOCUMENT}).json()["access_token"]
     person = Person(token)

@@ -27,6 +27,9 @@ CHANGING = {
     "agent_resume",
     "app_pause",
     "app_resume",
+    "app_settings",
+    "app_suspend",
+    "app_reactivate",
 }
 CHANGING |= {"app_tokens", "token_revoke", "worker_drain", "letters_retry", "letters_discard", "operation_stop"}
 UNKNOWN = "00000000-0000-7000-8000-000000000001"

@@ -26,6 +26,7 @@ PRINTED = {  # what a page promises that its commands print
     "README.md": ["have been shipped", "event: execution_completed"],
     "docs/first-task.md": ["resumed_from", "Six times seven is 42."],
     "docs/api.md": ['"text":"Hello from acme"}', "event: execution_completed", "TICKETS_TOKEN"],
+    "docs/apps.md": ["suspended", "The App toys is active"],
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
     "docs/durability.md": ["Nothing is wrong."],
     "docs/operating.md": ['"database": "connected"'],

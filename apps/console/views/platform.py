@@ -13,7 +13,7 @@ from apps.console import workforce
 from apps.console.views.asking import actor, found_app, reason
 from apps.console.views.render import live_page, page
 from apps.console.workforce import Seat
-from apps.queue import control, holds, workers
+from apps.queue import control, holds, suspension, workers
 from apps.queue.models import QueueEntry
 from apps.tasks import retention
 from apps.tenancy.models import App
@@ -38,6 +38,7 @@ def app(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpRe
         request, site, "app.html", str(shown), [("Apps", reverse("admin:platform_apps"))],
         shown=shown,
         hold=holds.of(shown),
+        suspension=suspension.of(shown),
         counts=workforce.queue_counts(shown),
         secrets=list(shown.secrets.values_list("name", "updated_at")),
         retention=retention.as_json(retention.policy_of(shown), shown.retention),

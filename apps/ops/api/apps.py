@@ -19,6 +19,7 @@ from apps.ops.api.serializers import (
     SecretBody,
     SecretOut,
 )
+from apps.queue import suspension
 from apps.tenancy import lifecycle, secrets, tokens
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, Order, PageQuery, page
@@ -60,16 +61,26 @@ class OneApp(ApiView):
         return Response(AppOut(lifecycle.get(name)).data)
 
     @extend_schema(
-        operation_id="change_app", summary="Change an App's settings", request=AppPatchBody, responses=AppOut
+        operation_id="change_app",
+        summary="Change an App's settings; suspend and resume it",
+        description="Of a suspended App nothing is started, and its API answers 403. What runs goes on to its end; "
+        "what waits goes on when the App is active again.",
+        request=AppPatchBody,
+        responses=AppOut,
     )
     def patch(self, request: Request, name: str) -> Response:
         app = lifecycle.get(name)
-        if changes := self.body(AppPatchBody):
-            if (asked := changes.get("retention")) is not None:
-                own = {**app.retention, **asked}
-                changes["retention"] = {name: value for name, value in own.items() if value is not None}
-            App.objects.filter(pk=app.pk).exclude(status=App.Status.DELETING).update(**changes)
-        return Response(AppOut(lifecycle.get(name)).data)
+        changes = self.body(AppPatchBody)
+        status, reason = changes.pop("status", None), changes.pop("reason")
+        if (asked := changes.get("retention")) is not None:
+            own = {**app.retention, **asked}
+            changes["retention"] = {name: value for name, value in own.items() if value is not None}
+        by = self.caller.actor
+        app = lifecycle.change(app, by=by, reason=reason, **changes)
+        if status is not None:
+            verb = suspension.suspend if status == App.Status.SUSPENDED else suspension.resume
+            verb(app, by=by, reason=reason)
+        return Response(AppOut(app).data)
 
     @extend_schema(
         operation_id="delete_app",

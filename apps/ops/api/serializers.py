@@ -10,7 +10,7 @@ from rest_framework import serializers
 from apps.agents.config import apply
 from apps.agents.models import Revision
 from apps.tasks import retention
-from apps.tenancy.http.fields import Body, Duration, OptionalText, Text, WholeNumber
+from apps.tenancy.http.fields import Body, Duration, OptionalText, Reason, Text, WholeNumber
 from apps.tenancy.models import App, Secret
 
 _DOCUMENT = {"type": "object", "additionalProperties": True, "description": "As `GET /schema` describes it."}
@@ -57,13 +57,8 @@ class AppPatchBody(Body):
     weight = WholeNumber(min_value=1, max_value=1000, required=False)
     max_concurrent = WholeNumber(min_value=1, max_value=_MOST, required=False, allow_null=True)
     status = serializers.ChoiceField(choices=["active", "suspended"], required=False)
+    reason = Reason()
     retention = RetentionBody(required=False)
-
-    def validate_status(self, value: str) -> str:
-        # Workers do not look at it yet, and a suspension that suspends nothing is worse than none.
-        if value == App.Status.SUSPENDED:
-            raise serializers.ValidationError("Suspending is not available in this version of Hector.")
-        return value
 
 
 @extend_schema_serializer(component_name="Config")

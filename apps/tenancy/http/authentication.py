@@ -15,6 +15,7 @@ from apps.tenancy.models import DEFAULT_APP, App
 
 OPERATOR = Caller("operator", Role.ADMIN, is_platform_operator=True)
 APP_HEADER = "X-Hector-App"
+READING = ("GET", "HEAD")
 
 
 class BearerAuthentication(BaseAuthentication):
@@ -53,9 +54,17 @@ class ConsoleSession(BaseAuthentication):
 def app_of(request: Request, caller: Caller) -> App:
     """The App that a request is about: the token's, or for an operator the one that `X-Hector-App` names.
 
-    Raises NoAppOfToken and AppNotActive where the token's App is gone or suspended, NotFound where the header names
-    none. No other App stands in for one that is not there.
+    Raises NoAppOfToken where the token's App is gone, NotFound where the header names none, AppNotActive where somebody
+    other than an operator who only looks asks for one that is suspended. No other App stands in for one that is not
+    there.
     """
+    app = _named(request, caller)
+    if app.status != App.Status.ACTIVE and not (caller.is_platform_operator and request.method in READING):
+        raise AppNotActive(app.name, app.status)
+    return app
+
+
+def _named(request: Request, caller: Caller) -> App:
     if caller.app_name is None:
         name = request.headers.get(APP_HEADER) or DEFAULT_APP
         try:
@@ -63,9 +72,6 @@ def app_of(request: Request, caller: Caller) -> App:
         except (AppNotFound, ValueError):  # ValueError: a name that no database can hold
             raise NotFound(f"There is no App of the name that {APP_HEADER} gives.") from None
     try:
-        app = lifecycle.get(caller.app_name)
+        return lifecycle.get(caller.app_name)
     except AppNotFound:
         raise NoAppOfToken(caller.app_name) from None
-    if app.status != App.Status.ACTIVE:
-        raise AppNotActive(app.name, app.status)
-    return app

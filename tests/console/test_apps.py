@@ -1,0 +1,54 @@
+"""The pages of an App: its settings, suspending it and letting it go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.queue.models import Hold
+from apps.tenancy.models import App
+from tests.support import agents
+
+Read = Callable[[str], str]
+pytestmark = pytest.mark.django_db(transaction=True)
+PAGE = "/admin/platform/apps/acme/"
+
+
+def test_an_app_is_suspended_for_a_reason_and_goes_on(console: Client, configured: App, read: Read) -> None:
+    task = agents.submit(configured, "echo")
+    said = read(f"{PAGE}suspend/")
+    assert "its API answers 403. 0 tasks run on to their end; 1 waits." in said
+    assert App.objects.get(name="acme").status == "active"
+    console.post(f"{PAGE}suspend/", {"app": "acme", "reason": "unpaid"})
+    page = read(PAGE)
+    assert "Suspended by olga" in page and "unpaid" in page and f"{PAGE}reactivate/" in page
+    assert "Suspended" in read("/admin/platform/apps/")
+    assert "Parked: the App acme is suspended, by olga" in read(f"/admin/tasks/{task.pk}/")
+    assert "what waits may start in its order: 1." in read(f"{PAGE}reactivate/")
+    answer: Any = console.post(f"{PAGE}reactivate/", {"app": "acme"}, follow=True)
+    assert "The App acme is active again: 1 may start." in answer.content.decode()
+    assert not Hold.objects.exists()
+
+
+def test_the_settings_of_an_app_are_changed(console: Client, configured: App, read: Read) -> None:
+    assert 'value="1"' in read(f"{PAGE}settings/")
+    given = {"app": "acme", "display_name": "Acme & Co", "weight": "5", "max_concurrent": ""}
+    assert console.post(f"{PAGE}settings/", given).status_code == 302
+    found = App.objects.get(name="acme")
+    assert (found.display_name, found.weight, found.max_concurrent) == ("Acme & Co", 5, None)
+    assert "Acme &amp; Co" in read(PAGE)
+
+
+@pytest.mark.parametrize("wrong", [{"weight": "0"}, {"weight": "x"}, {"max_concurrent": "0"}])
+def test_settings_that_cannot_be_are_refused(console: Client, configured: App, wrong: dict[str, str]) -> None:
+    answer = console.post(f"{PAGE}settings/", {"app": "acme", "weight": "2", "display_name": "New", **wrong})
+    assert answer.status_code == 400
+    assert App.objects.get(name="acme").display_name == ""
+
+
+def test_an_app_that_is_not_there_has_no_pages(console: Client) -> None:
+    for page in ("settings", "suspend", "reactivate"):
+        assert console.post(f"/admin/platform/apps/nobody/{page}/").status_code == 404
