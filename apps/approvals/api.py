@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,8 +26,8 @@ from apps.approvals.errors import (
 from apps.approvals.models import Approval, Decision
 from apps.tasks.api.serializers import TaskOut
 from apps.tasks.api.views import TaskView, as_json
-from apps.tenancy.http.fields import Body, Mapped, Several, Text
-from apps.tenancy.http.openapi import APP_PARAMETER, listed
+from apps.tenancy.http.fields import Body, Mapped, OptionalText, Several
+from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_UUID, PageQuery, page
 from apps.tenancy.http.problems import declare, declare_translator
 from apps.tenancy.http.views import AppView
@@ -54,7 +54,6 @@ declare_translator(DecisionInvalid, _invalid)
 _ANY_JSON = {"description": "Any JSON value."}
 _OBJECT = extend_schema_field({"type": "object", "additionalProperties": True})(serializers.JSONField)
 _ANY = extend_schema_field(_ANY_JSON)(serializers.JSONField)
-_ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
 
 
 @extend_schema_serializer(component_name="Decision")
@@ -92,14 +91,14 @@ class ApprovalQuery(PageQuery):
 @extend_schema_serializer(component_name="DecisionRequest")
 class DecideBody(Body):
     decision = serializers.ChoiceField(choices=Decision.Verb.choices)
-    comment = Text(max_length=4000, required=False, default="", allow_blank=True)
+    comment = OptionalText(max_length=4000)
     arguments = Mapped(required=False, help_text="Other arguments for the call, where the kind of approval allows it.")
     answer = _ANY(required=False, help_text="With `ran`: the result of the call, which the model gets.")
 
 
 @extend_schema_serializer(component_name="TaskDecisionRequest")
 class TaskDecisionBody(Body):
-    comment = Text(max_length=4000, required=False, default="", allow_blank=True)
+    comment = OptionalText(max_length=4000)
     arguments = Mapped(required=False, help_text="Other arguments for the call.")
     approval = serializers.UUIDField(required=False, help_text="The only one to decide; all open ones if left out.")
 
@@ -116,7 +115,7 @@ class Approvals(AppView):
     @extend_schema(
         operation_id="list_approvals",
         summary="What waits, or waited, for a person, the newest first",
-        parameters=[APP_PARAMETER, ApprovalQuery],
+        parameters=[ApprovalQuery],
         responses=listed(ApprovalOut),
     )
     def get(self, request: Request) -> Response:
@@ -133,7 +132,6 @@ class Decide(AppView):
         summary="Decide",
         description="An approval of kind `in_doubt` takes `ran` (with the result of the call as `answer`), `run_again` "
         "or `fail`. Decided already, or the task has ended: 409 with how it was closed.",
-        parameters=[APP_PARAMETER, _ID],
         request=DecideBody,
         responses=ApprovalOut,
     )
@@ -147,47 +145,32 @@ class Decide(AppView):
 class _DecideTask(TaskView):
     verb: Decision.Verb
 
-    def _decide(self, id: UUID) -> Response:
+    def post(self, request: Request, id: UUID) -> Response:
         body: dict[str, Any] = self.body(TaskDecisionBody)
         only = body.pop("approval", None)
         lifecycle.decide_all(self.app, self.task(id), self.verb, by=self.caller, only=only, **body)
         return Response(as_json(self.task(id)))
 
 
-_DESCRIPTION = (
-    "All open approvals of the task, or the one that `approval` names. Nothing to decide, or an approval that is "
-    "decided otherwise (`in_doubt`: the answer names how): 409, and none is decided."
-)
+def _described(operation: str, summary: str) -> dict[str, Any]:
+    description = (
+        "All open approvals of the task, or the one that `approval` names. Nothing to decide, or an approval that is "
+        "decided otherwise (`in_doubt`: the answer names how): 409, and none is decided."
+    )
+    return {
+        "operation_id": operation, "summary": summary, "description": description, "request": TaskDecisionBody,
+        "responses": TaskOut,
+    }  # fmt: skip
 
 
+@extend_schema_view(post=extend_schema(**_described("approve_task", "Approve what a task waits for")))
 class ApproveTask(_DecideTask):
     verb = Decision.Verb.APPROVE
 
-    @extend_schema(
-        operation_id="approve_task",
-        summary="Approve what a task waits for",
-        description=_DESCRIPTION,
-        parameters=[APP_PARAMETER, _ID],
-        request=TaskDecisionBody,
-        responses=TaskOut,
-    )
-    def post(self, request: Request, id: UUID) -> Response:
-        return self._decide(id)
 
-
+@extend_schema_view(post=extend_schema(**_described("reject_task", "Reject what a task waits for")))
 class RejectTask(_DecideTask):
     verb = Decision.Verb.REJECT
-
-    @extend_schema(
-        operation_id="reject_task",
-        summary="Reject what a task waits for",
-        description=_DESCRIPTION,
-        parameters=[APP_PARAMETER, _ID],
-        request=TaskDecisionBody,
-        responses=TaskOut,
-    )
-    def post(self, request: Request, id: UUID) -> Response:
-        return self._decide(id)
 
 
 urlpatterns = [
