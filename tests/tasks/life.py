@@ -21,7 +21,7 @@ from apps.approvals import lifecycle as approvals
 from apps.approvals.choices import choices
 from apps.approvals.errors import AlreadyDecided, DecisionNotPossible
 from apps.approvals.models import Approval, Decision
-from apps.queue import holds, leases, sql, workers
+from apps.queue import holds, leases, workers
 from apps.queue.models import Hold, QueueEntry, Worker
 from apps.tasks import checkpoints, dead_letters, forks, journal, lifecycle, recovery, replay
 from apps.tasks.dead_letters import LetterResolved
@@ -35,7 +35,6 @@ from apps.tasks.models import (
     Attempt,
     Checkpoint,
     DeadLetter,
-    Event,
     Task,
     TaskStatus,
     UniquePeriod,
@@ -45,6 +44,7 @@ from apps.tasks.recovery import Repairs
 from apps.tenancy.models import App
 from tests.support.agents import submit
 from tests.support.people import ANNA
+from tests.support.rows import rows
 
 AGENTS = ("agent", "other")
 ENDED = ("failed", "cancelled")  # what may be retried
@@ -56,7 +56,6 @@ MARKS = {  # what a decision leaves in the journal
     Verb.ANSWER: Kind.TOOL_RESULT, Verb.RAN: Kind.TOOL_RESULT,
 }  # fmt: skip
 FAILING = {(Approval.Kind.IN_DOUBT, Verb.FAIL), (Approval.Kind.BUDGET, Verb.REJECT)}
-ROWS = (Task, QueueEntry, Event, Checkpoint, Attempt, DeadLetter, Approval, Decision, UniquePeriod)
 
 
 @dataclass(frozen=True)
@@ -160,15 +159,11 @@ class Life:
         lease = (entry.state, entry.epoch, entry.worker_id) if entry else None
         return lease == ("leased", run.epoch, run.lease.worker_id)
 
-    def rows(self) -> list[Any]:
-        """All that a step may change."""
-        return [sql.fetch(f"SELECT * FROM {model._meta.db_table} ORDER BY id") for model in ROWS]
-
     def refused(self, error: type[Exception], verb: Callable[[], object]) -> None:
-        before = self.rows()
+        before = rows()
         with pytest.raises(error):
             verb()
-        assert self.rows() == before, "what was refused has changed something"
+        assert rows() == before, "what was refused has changed something"
         self.did(f"refused: {error.__name__}")
 
     def is_taken(self, key: str | None, scope: str, *, by_other_than: Task | None = None) -> bool:
@@ -221,9 +216,9 @@ class Life:
         if not begun:
             return self.did("ended instead of begun")
         if self.dice.random() < 0.1:  # the answer to the commit was lost
-            before = self.rows()
+            before = rows()
             again = self.begin(lease, worker)
-            assert self.rows() == before, "an attempt has begun twice"
+            assert rows() == before, "an attempt has begun twice"
             assert [started.checkpoints for started in again] == [started.checkpoints for started in begun]
             self.did("begun again")
         [started] = begun
@@ -239,12 +234,12 @@ class Life:
     def write(self, run: Run, new: Sequence[NewCheckpoint] = (), settlement: Settlement | None = None) -> None:
         """Hands in the run's next change, which is refused if, and only if, it has lost its lease."""
         change = Change(run, list(new), settlement=settlement, number=len(self.changes[run]) + 1)
-        owned, before = self.owns(run), None if self.owns(run) else self.rows()
+        owned, before = self.owns(run), None if self.owns(run) else rows()
         [refused] = journal.commit(self.app, [change])
         self.changes[run].append((change, refused is None))
         assert (refused is None) == owned
         if not owned:
-            assert self.rows() == before, "a run that has lost its lease has written"
+            assert rows() == before, "a run that has lost its lease has written"
             self.did("refused: LostLease")
 
     def turn(self, run: Run, *, ended: str = "", started: str = "") -> list[NewCheckpoint]:
@@ -308,9 +303,9 @@ class Life:
         """A worker that got no answer to its commit hands the same change in again."""
         run = self.dice.choice([run for run, changes in self.changes.items() if changes])
         change, accepted = self.changes[run][-1]
-        before = self.rows()
+        before = rows()
         [refused] = journal.commit(self.app, [change])
-        assert self.rows() == before, "a change was written twice"
+        assert rows() == before, "a change was written twice"
         if accepted and self.task(run.task_id).epoch == run.epoch:
             assert refused is None
             self.did("handed in again")
