@@ -68,7 +68,10 @@ def tool(context: BuildContext, **spec: Any) -> Tools:
 
 
 def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def names(toolset: Tools) -> list[str]:
