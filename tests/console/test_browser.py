@@ -224,6 +224,7 @@ def test_a_fork_goes_on_from_a_chosen_checkpoint_and_says_before_what_runs_again
     page.get_by_role("link", name="Fork from checkpoint 1").click()
     expect(page.locator("#plan")).to_contain_text("These calls run: lookup_order.")
     page.get_by_label("Tool lookup_order answered").check()
+    expect(page.locator("#plan")).not_to_contain_text("These calls run")  # else the first plan is still shown
     expect(page.locator("#plan")).to_contain_text("The model is asked anew: one recorded answer is set aside.")
     page.get_by_role("button", name="Fork this task").click()
     expect(page.locator("#part-timeline")).to_contain_text("Made as a fork")
