@@ -42,9 +42,9 @@ def _django(summary: str) -> Command:
 RUN = {
     "serve": Command(
         "everything on this machine: migrates, then runs the web server and the workers",
-        (options.CONFIG, options.ADDRESS, options.COMMON, options.QUEUE),
+        (options.CONFIG, options.ADDRESS, options.ISSUER, options.COMMON, options.QUEUE),
     ),
-    "web": Command("the web server alone", (options.ADDRESS, options.COMMON, options.QUEUE)),
+    "web": Command("the web server alone", (options.ADDRESS, options.ISSUER, options.COMMON, options.QUEUE)),
     "worker": Command("a host's workers alone", (options.COMMON, options.QUEUE)),
 }
 CONFIGURE = {

@@ -53,6 +53,15 @@ ADDRESS = Group(
         Option("--auth-secret", "TEXT", "the operator secret (made once, in HECTOR_HOME/secret); better as a variable"),
     ),
 )
+ISSUER = Group(
+    "tokens of another issuer (all four, or none)",
+    (
+        Option("--auth-jwks-url", "URL", "where its keys are (https)"),
+        Option("--auth-issuer", "TEXT", "the `iss` of its tokens"),
+        Option("--auth-audience", "TEXT", "the `aud` of the tokens that are meant for Hector"),
+        Option("--auth-apps", "NAMES", "the Apps that it may let people into, separated by commas"),
+    ),
+)
 COMMON = Group(
     "database and logs",
     (

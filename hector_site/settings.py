@@ -17,6 +17,11 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # --- Identity and secrets -------------------------------------------------------------------------------------------
 SECRET_KEY = envsecret("HECTOR_SECRET_KEY") or generated_secret("secret_key")
 HECTOR_AUTH_SECRET = envsecret("HECTOR_AUTH_SECRET") or generated_secret("secret")
+# Tokens of another issuer: where its keys are, what they say of issuer and audience, the Apps that it is allowed for.
+HECTOR_AUTH_JWKS_URL = envstr("HECTOR_AUTH_JWKS_URL")
+HECTOR_AUTH_ISSUER = envstr("HECTOR_AUTH_ISSUER")
+HECTOR_AUTH_AUDIENCE = envstr("HECTOR_AUTH_AUDIENCE")
+HECTOR_AUTH_APPS = envlist("HECTOR_AUTH_APPS")
 # The first key encrypts; all of them decrypt, so a key is rotated by putting a new one in front.
 HECTOR_ENCRYPTION_KEYS = (envsecret("HECTOR_ENCRYPTION_KEYS") or generated_secret("encryption_key")).split(",")
 HECTOR_ENVIRONMENT = envstr("ENV", "development")
@@ -61,6 +66,8 @@ SHARED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_q",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
     "apps.accounts",
     "apps.queue",
     "apps.ops",
@@ -111,6 +118,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+OTP_TOTP_ISSUER = "Hector"
 HECTOR_TLS = envbool("HECTOR_TLS", False)  # pages are served over HTTPS (by a proxy): secure cookies and HSTS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HECTOR_TLS
 SESSION_COOKIE_HTTPONLY = True

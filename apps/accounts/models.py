@@ -26,6 +26,20 @@ class SigningKey(models.Model):
         return self.kid
 
 
+class LoginTry(models.Model):
+    """A wrong password, or one that is being looked at (`apps.accounts.login`)."""
+
+    username = models.CharField(max_length=150)
+    address = models.CharField(max_length=64)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["username", "-id"], name="login_try_username")]
+
+    def __str__(self) -> str:
+        return f"{self.username} from {self.address}"
+
+
 class AuditRecord(models.Model):
     """What somebody did that no App's events tell, or that must outlast its App; written with the deed itself.
 

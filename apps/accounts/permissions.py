@@ -1,10 +1,14 @@
-"""Who may do what over HTTP: one table of every operation, and the callers that it is asked about.
+"""Who may do what: one table of every operation of the API, page of the console and command, and the callers that it
+is asked about.
 
-A route without an entry is closed to everybody, and `tests/api/test_permissions.py` fails for it.
+What has no entry is closed to everybody, and a test fails for it (`tests/api/test_permissions.py`,
+`tests/console/test_access.py`, `tests/ops/test_command_line.py`). The one model admin, of people, is a page like the
+others and has no actions. Who may decide about an approval is narrowed further by its policy (`apps.approvals.rights`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -41,6 +45,7 @@ class Caller:
     app_name: str | None = None  # the only App that the credentials are good for; None: any
     expires_at: datetime | None = None  # of the credentials
     sees_payloads: bool = True  # a viewer's may be hidden; the others' never are
+    credential: str = ""  # what the token stands for, which may be revoked; empty: no token
     is_authenticated: bool = True  # Django REST framework asks
 
 
@@ -116,9 +121,85 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
 }
 
 
-def need(route: str, method: str) -> Need | None:
+_SEES: Final = {"GET": Need.VIEWER}
+_OPERATES: Final = {"GET": Need.OPERATOR, "POST": Need.OPERATOR}
+_OF_PLATFORM: Final = {"GET": Need.PLATFORM, "POST": Need.PLATFORM}
+PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page that asks first takes GET and POST
+    "index": _SEES,
+    "tasks": _SEES,
+    "new_task": _OPERATES,
+    "task": _SEES,
+    "task_cancel": _OPERATES,
+    "task_retry": _OPERATES,
+    "task_fork": _OPERATES,
+    "dead_letters": _SEES,
+    "letters": _SEES,
+    "letters_retry": _OPERATES,
+    "letters_discard": _OPERATES,
+    "operation": _SEES,
+    "operation_stop": _OPERATES,
+    "agents": _SEES,
+    "agent": _SEES,
+    "agent_pause": _OPERATES,
+    "agent_resume": _OPERATES,
+    "configuration": {"GET": Need.ADMIN},
+    "configuration_diff": {"GET": Need.ADMIN},
+    "revision": {"GET": Need.ADMIN},
+    "audit": {"GET": Need.ADMIN},
+    "inbox": _SEES,
+    "inbox_approval": {"GET": Need.VIEWER, "POST": Need.APPROVER},
+    # the operator's
+    "platform_apps": {"GET": Need.PLATFORM},
+    "platform_app": {"GET": Need.PLATFORM},
+    "app_pause": _OF_PLATFORM,
+    "app_resume": _OF_PLATFORM,
+    "app_settings": _OF_PLATFORM,
+    "app_suspend": _OF_PLATFORM,
+    "app_reactivate": _OF_PLATFORM,
+    "app_tokens": _OF_PLATFORM,
+    "token_revoke": _OF_PLATFORM,
+    "invite": _OF_PLATFORM,
+    "new_link": _OF_PLATFORM,
+    "platform_queue": {"GET": Need.PLATFORM},
+    "platform_entries": {"GET": Need.PLATFORM},
+    "queue_pause": _OF_PLATFORM,
+    "queue_resume": _OF_PLATFORM,
+    "worker_drain": _OF_PLATFORM,
+    "accounts_user_changelist": _OF_PLATFORM,
+    "accounts_user_add": _OF_PLATFORM,
+    "accounts_user_change": _OF_PLATFORM,
+    "accounts_user_delete": _OF_PLATFORM,
+    "accounts_user_history": {"GET": Need.PLATFORM},
+    "auth_user_password_change": _OF_PLATFORM,
+    "search": _OF_PLATFORM,
+    "autocomplete": _OF_PLATFORM,
+    "view_on_site": _OF_PLATFORM,
+    "app_list": _OF_PLATFORM,
+    # everybody's who is logged in
+    "password_change": {"GET": Need.VIEWER, "POST": Need.VIEWER},
+    "password_change_done": _SEES,
+    "two_factor": {"GET": Need.VIEWER, "POST": Need.VIEWER},
+    "jsi18n": _SEES,
+    "logout": {"GET": Need.VIEWER, "POST": Need.VIEWER},
+    "login": {"GET": Need.NOBODY, "POST": Need.NOBODY},
+    "welcome": {"GET": Need.NOBODY, "POST": Need.NOBODY},  # whoever has the link of an invitation
+}
+
+# The command line is the platform operator's: it acts with the installation's own settings and keys, so whoever can
+# run it can do everything anyway. `NOBODY`: it needs no installation.
+_WITHOUT = ("init", "validate", "version", "openapi")
+_WITH = (
+    *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "reencrypt"),
+    *("suspend_app", "resume_app"),
+    *("createsuperuser", "changepassword", "clearsessions"),
+    *("check", "shell", "dbshell", "makemigrations", "showmigrations", "sqlmigrate"),
+)
+COMMANDS: Final = dict.fromkeys(_WITHOUT, Need.NOBODY) | dict.fromkeys(_WITH, Need.PLATFORM)
+
+
+def need(route: str, method: str, table: Mapping[str, Mapping[str, Need]] = OPERATIONS) -> Need | None:
     """What the operation asks for; None if the table does not know it. HEAD asks for what GET does."""
-    return OPERATIONS.get(route, {}).get("GET" if method == "HEAD" else method)
+    return table.get(route, {}).get("GET" if method == "HEAD" else method)
 
 
 def may(caller: Caller, wanted: Need) -> bool:

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from apps.agents.policies import Policy
+from apps.tenancy.payloads import Payload, PayloadText
 
 
 class Approval(models.Model):
@@ -48,10 +49,10 @@ class Approval(models.Model):
     kind = models.CharField(max_length=10, choices=Kind)
     call = models.CharField(max_length=200)  # the journal's key of the call; of a budget `limit:` and its name
     tool = models.CharField(max_length=100, default="")
-    arguments = models.JSONField(default=dict)
+    arguments = Payload(default=dict)
     digest = models.CharField(max_length=64)  # of tool and arguments: a decision is about exactly these
     schema = models.JSONField(null=True)  # JSON Schema of the arguments, or of the answer to a question
-    prompt = models.TextField(default="")
+    prompt = PayloadText(default="")
     risk = models.CharField(max_length=6, choices=Risk, default="", blank=True)
     on_reject = models.CharField(max_length=8, choices=OnReject, default=OnReject.CONTINUE)
 
@@ -140,9 +141,9 @@ class Decision(models.Model):
     approval = models.ForeignKey(Approval, on_delete=models.CASCADE, related_name="decisions")
     actor = models.CharField(max_length=200)
     decision = models.CharField(max_length=10, choices=Verb)
-    comment = models.TextField(default="", db_default="")
-    arguments = models.JSONField(null=True)  # what the call was changed to
-    answer = models.JSONField(null=True)
+    comment = PayloadText(default="", db_default="")
+    arguments = Payload(null=True)  # what the call was changed to
+    answer = Payload(null=True)
     digest = models.CharField(max_length=64, default="")
     level = models.PositiveSmallIntegerField(default=0)
     at = models.DateTimeField(db_default=Now())

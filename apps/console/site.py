@@ -1,8 +1,8 @@
 """The console: an Unfold admin site whose pages are our own, and which shows only what is registered here.
 
-Every page is seen by platform superusers only, inside the App that the request is about; the inbox also by people who
-have a role in the App. Models of an App have no model admin at all: their state changes through the verbs of
-`apps.tasks.lifecycle` and `apps.approvals.lifecycle`, which the pages call.
+Every page runs inside the App that the request is about, for those whose role there opens it
+(`apps.accounts.permissions.PAGES`). Models of an App have no model admin at all: their state changes through the verbs
+of `apps.tasks.lifecycle` and `apps.approvals.lifecycle`, which the pages call.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from functools import update_wrapper
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.template.response import SimpleTemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
 from apps.accounts.models import User
+from apps.accounts.permissions import PAGES, Need, Role, may, need
 from apps.console import frame
 from apps.console.login import LoginForm
 from apps.console.people import PeopleAdmin
@@ -27,19 +29,24 @@ from apps.console.views import (
     again,
     agents,
     app_life,
+    audit,
     configuration,
     dead_letters,
     holds,
     new_task,
     operations,
     overview,
+    people,
     platform,
+    second_factor,
     task,
     tasks,
     tokens,
 )
+from apps.tenancy.connection import connection
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
+from apps.tenancy.payloads import shown_to
 from apps.tenancy.people import has_role
 
 AppView = Callable[..., HttpResponseBase]
@@ -51,7 +58,9 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
     enable_nav_sidebar = True
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return request.user.is_active and request.user.is_superuser
+        """Whether there is anything here for the person; which pages, `apps.accounts.permissions` says."""
+        user = request.user
+        return isinstance(user, User) and user.is_active and has_role(user)
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
         """Guards a view, and runs and renders it inside the App that the request is about."""
@@ -60,17 +69,19 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
         def entered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if self.has_permission(request):
                 return _in_app(request, guarded, *args, **kwargs)
-            if request.path == reverse("admin:index") and request.user.is_authenticated and has_role(request.user):
-                return redirect("inbox")
             return guarded(request, *args, **kwargs)  # type: ignore[no-any-return]  # to the login page
 
         return update_wrapper(entered, view)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context: dict[str, Any] = super().each_context(request)
-        return context | frame.context(request) if self.has_permission(request) else context
+        inside = self.has_permission(request) and isinstance(connection.tenant, App)
+        return context | frame.context(request) if inside else context
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        who = frame.caller(request)
+        if who.role == Role.APPROVER and not who.is_platform_operator:
+            return redirect("inbox")
         return overview.index(request, frame.current_app(), self)
 
     def extra_urls(self) -> list[URLPattern]:
@@ -103,6 +114,10 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             ("platform/apps/<str:name>/reactivate/", app_life.reactivate, "app_reactivate"),
             ("platform/apps/<str:name>/tokens/", tokens.index, "app_tokens"),
             ("platform/apps/<str:name>/tokens/<slug:key>/revoke/", tokens.revoke, "token_revoke"),
+            ("platform/people/invite/", people.invite, "invite"),
+            ("platform/people/<int:user_id>/link/", people.new_link, "new_link"),
+            ("audit/", audit.index, "audit"),
+            ("second-factor/", second_factor.index, "two_factor"),
             ("platform/queue/", platform.queue, "platform_queue"),
             ("platform/queue/entries/", platform.entries, "platform_entries"),
             ("platform/queue/pause/", platform.pause, "queue_pause"),
@@ -121,7 +136,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
         return self.admin_view(update_wrapper(shown, view))
 
     def inbox_page(self, view: AppView) -> Callable[..., Any]:
-        """A page of ours that everybody sees who has a role in the App."""
+        """A page of ours outside of /admin/."""
 
         def entered(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
@@ -129,18 +144,34 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             return _in_app(request, shown, **kwargs)
 
         def shown(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
-            frame.caller(request)
             return view(request, frame.current_app(), self, **kwargs)
 
         return never_cache(update_wrapper(entered, view))
 
 
 def _in_app(request: HttpRequest, view: Callable[..., Any], *args: Any, **kwargs: Any) -> HttpResponseBase:
-    with in_app(frame.chosen_app(request)):
-        response: HttpResponseBase = view(request, *args, **kwargs)
-        if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
-            response = response.render()
-        return response
+    """The page, if the role of the person in the App opens it, with what the person may see."""
+    try:
+        app = frame.chosen_app(request)
+    except frame.NotChosen as choice:
+        shown = {**site.each_context(request), "apps": choice.apps, "gone": choice.gone}
+        return render(request, "console/choose_app.html", shown, status=409 if choice.apps else 403)
+    with in_app(app):
+        _check(request)
+        with shown_to(frame.caller(request)):
+            response: HttpResponseBase = view(request, *args, **kwargs)
+            if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+                response = response.render()
+            return response
+
+
+def _check(request: HttpRequest) -> None:
+    """Raises PermissionDenied. Addresses without a name lead nowhere, which is for operators to find out."""
+    match = request.resolver_match
+    name = match.url_name if match else None
+    wanted = need(name, request.method or "", PAGES) if name else Need.PLATFORM
+    if wanted is None or not may(frame.caller(request), wanted):
+        raise PermissionDenied
 
 
 site = ConsoleSite(name="admin")

@@ -70,7 +70,7 @@ def _turns(task: Task, points: list[Checkpoint]) -> QuerySet[Checkpoint]:
 
 
 def _answer(turn: Checkpoint | None, asked_for: str) -> str:
-    messages = turn.content["messages"] if turn else []
+    messages = turn.content.get("messages", []) if turn else []
     name = next((message["model_name"] for message in messages if message.get("model_name")), "")
     return _words("Model", name, f"asked for {asked_for}" if asked_for else "answered")
 

@@ -6,12 +6,14 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
+from apps.console.invitation import Welcome
 from apps.console.site import site
 from apps.console.views import approvals
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/welcome/<str:uidb64>/<str:token>/", Welcome.as_view(site=site), name="welcome"),
     path("admin/", site.urls),
     path("approvals/logout/", LogoutView.as_view(next_page="admin:login"), name="inbox_logout"),
     path("approvals/", site.inbox_page(approvals.index), name="inbox"),

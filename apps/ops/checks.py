@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import Error, register, run_checks
@@ -17,6 +18,8 @@ LEAST_STALE_THRESHOLD = 1.0  # seconds; a host reports four times within the thr
 def contradictions(**_: Any) -> list[Error]:
     initial, longest = settings.HECTOR_QUEUE_INITIAL_DELAY, settings.HECTOR_QUEUE_MAX_DELAY
     stale = settings.HECTOR_QUEUE_STALE_THRESHOLD
+    issuer = [f"HECTOR_AUTH_{name}" for name in ("JWKS_URL", "ISSUER", "AUDIENCE", "APPS")]
+    missing = [name for name in issuer if not getattr(settings, name)]
     faults = {
         "E001": initial > longest
         and f"HECTOR_QUEUE_INITIAL_DELAY is {initial:g}s and HECTOR_QUEUE_MAX_DELAY only {longest:g}s: the first wait "
@@ -25,8 +28,18 @@ def contradictions(**_: Any) -> list[Error]:
         and f"HECTOR_QUEUE_STALE_THRESHOLD is {stale:g}s: the least is {LEAST_STALE_THRESHOLD:g}s, or healthy hosts "
         "would lose their tasks to others",
         "E003": settings.HECTOR_GRACE <= 0 and "HECTOR_GRACE is 0s: say how long a stop may take, such as 30s",
+        "E004": bool(missing and len(missing) < len(issuer))
+        and f"{', '.join(missing)} is missing: tokens of another issuer need all of {', '.join(issuer)}",
+        "E005": not _is_safe(settings.HECTOR_AUTH_JWKS_URL)
+        and "HECTOR_AUTH_JWKS_URL has to begin with https://, or whoever is in between could hand out keys",
     }
     return [Error(fault, id=f"{TAG}.{number}") for number, fault in faults.items() if fault]
+
+
+def _is_safe(url: str) -> bool:
+    """Whether nobody in between can change what is read there; this machine is trusted."""
+    parts = urlsplit(url)
+    return not url or parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1"))
 
 
 def refuse_contradictions() -> None:

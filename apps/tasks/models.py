@@ -15,6 +15,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+from apps.tenancy.payloads import HIDDEN, ErrorPayload, EventPayload, Payload, PayloadBytes, PayloadText, hidden
+
 
 class TaskStatus(models.TextChoices):
     PENDING = "pending"
@@ -53,12 +55,12 @@ class Task(models.Model):
     session = models.CharField(max_length=200, blank=True, default="")
     entry_point = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - null: none, as in the API
     status = models.CharField(max_length=16, choices=TaskStatus, default=TaskStatus.PENDING)
-    input = models.JSONField()
-    output = models.JSONField(null=True)
-    error = models.JSONField(null=True)
+    input = Payload()
+    output = Payload(null=True)
+    error = ErrorPayload(null=True)
     priority = models.SmallIntegerField(default=0)
     tags = models.JSONField(default=list)
-    metadata = models.JSONField(default=dict)
+    metadata = Payload(default=dict)
     usage = models.JSONField(default=no_usage)
 
     attempt = models.PositiveIntegerField(default=0)
@@ -135,8 +137,8 @@ class Attempt(models.Model):
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
     outcome = models.CharField(max_length=10, choices=Outcome)
-    error = models.JSONField(null=True)
-    traceback = models.TextField(default="", db_default="")  # for operators only
+    error = ErrorPayload(null=True)
+    traceback = PayloadText(default="", db_default="")  # for operators only
     worker = models.CharField(max_length=300, default="")
     epoch = models.PositiveIntegerField()
     started_at = models.DateTimeField(null=True)
@@ -166,8 +168,8 @@ class Checkpoint(models.Model):
     seq = models.PositiveIntegerField()
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=200)
-    value = models.JSONField(null=True)  # or, if it is large, in `packed`
-    packed = models.BinaryField(null=True)  # zlib of the value's JSON
+    value = Payload(null=True)  # or, if it is large, in `packed`
+    packed = PayloadBytes(null=True)  # zlib of the value's JSON
     size = models.PositiveIntegerField(default=0, db_default=0)  # bytes of the value's JSON
     set_aside = models.BooleanField(default=False, db_default=False)  # a person went on from an earlier one
     epoch = models.PositiveIntegerField()
@@ -180,6 +182,8 @@ class Checkpoint(models.Model):
     @property
     def content(self) -> Any:
         """The value, wherever it is kept."""
+        if hidden():
+            return HIDDEN
         return self.value if self.packed is None else json.loads(zlib.decompress(self.packed))
 
 
@@ -189,7 +193,7 @@ class Event(models.Model):
     task = models.ForeignKey(Task, null=True, on_delete=models.CASCADE, related_name="events")
     seq = models.PositiveIntegerField(null=True)
     type = models.CharField(max_length=32)
-    payload = models.JSONField(default=dict)
+    payload = EventPayload(default=dict)
     actor = models.CharField(max_length=200, default="", db_default="")  # "" is the system
     at = models.DateTimeField(db_default=Now())
     unread = models.BooleanField(default=False, db_default=False)  # to be handed to subscribers (`apps.tasks.outbox`)
@@ -227,7 +231,7 @@ class DeadLetter(models.Model):
     agent = models.CharField(max_length=100, db_default="")
     code = models.CharField(max_length=100, db_default="")  # of the error
     fingerprint = models.CharField(max_length=64)  # of agent, code and message (`TaskError.fingerprint`)
-    error = models.JSONField()
+    error = ErrorPayload()
     status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
     last_checkpoint = models.PositiveIntegerField(default=0, db_default=0)  # of the task, when it was filed
     entered_at = models.DateTimeField(db_default=Now())
@@ -266,7 +270,7 @@ class Operation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     verb = models.CharField(max_length=10, choices=Verb)
     filter = models.JSONField(default=dict)  # as it was asked, for people
-    options = models.JSONField(default=dict)  # {"input"?: new input, "reason"?: text, "canary"?: true}
+    options = Payload(default=dict)  # {"input"?: new input, "reason"?: text, "canary"?: true}
     status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
     actor = models.CharField(max_length=200)
     total = models.PositiveIntegerField()
@@ -299,7 +303,7 @@ class OperationItem(models.Model):
     operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="items")
     dead_letter = models.ForeignKey(DeadLetter, on_delete=models.CASCADE, related_name="+")
     outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.WAITING)
-    detail = models.TextField(default="", db_default="")
+    detail = PayloadText(default="", db_default="")
     at = models.DateTimeField(null=True)
 
     class Meta:

@@ -148,7 +148,7 @@ def calls_of(turn: Checkpoint) -> list[ToolCall]:
     number = int(turn.key.partition(":")[2])
     return [
         ToolCall(part["tool_name"], checkpoints.call_key(number, part["tool_call_id"]))
-        for message in turn.content["messages"]
+        for message in turn.content.get("messages", [])
         for part in message.get("parts", ())
         if part.get("part_kind") == "tool-call" and part["tool_name"] != _OUTPUT_TOOL
     ]

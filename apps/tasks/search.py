@@ -18,6 +18,7 @@ from django.db.models.functions import Cast
 
 from apps.queue import sql
 from apps.tasks.models import Task
+from apps.tenancy.payloads import hidden
 
 TEXT_REACH = 10_000
 
@@ -84,7 +85,15 @@ def with_version(tasks: QuerySet[Task]) -> QuerySet[Task]:
 
 
 def _with_text(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
-    """The tasks whose id is, or whose input or output holds, the text; the case of ASCII letters does not matter."""
+    """The tasks whose id is, or whose input or output holds, the text; the case of ASCII letters does not matter.
+
+    Who may not see payloads finds by id only: an answer to a guess would tell what they hold.
+    """
+    if hidden():
+        try:
+            return tasks.filter(pk=UUID(text))
+        except ValueError:
+            return tasks.none()
     # As the text stands in the column: PostgreSQL keeps letters beyond ASCII, Django's JSON on SQLite escapes them.
     stored = json.dumps(text, ensure_ascii=not sql.is_postgresql())[1:-1]
     reach = tasks.order_by("-pk").values("pk")[:TEXT_REACH]

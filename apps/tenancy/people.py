@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.db import transaction
 from django.db.models import QuerySet
 
+from apps.accounts import audit, second_factor
 from apps.accounts.models import User
 from apps.accounts.permissions import Caller, Role
 from apps.tenancy.models import App, Membership
@@ -30,6 +32,25 @@ def member(user: User, app: App) -> Caller | None:
 def sees(role: Role, allowed: bool) -> bool:
     """Whether somebody reads what tasks were given and gave: only viewers have to be allowed to."""
     return role != Role.VIEWER or allowed
+
+
+def invite(user: User, app: App, role: str, *, by: str, sees_payloads: bool = False, reason: str = "") -> User:
+    """Makes the account, which nobody can log in to until a password is chosen, with its role in the App."""
+    user.set_unusable_password()
+    with transaction.atomic():
+        user.save(force_insert=True)
+        Membership.objects.create(user=user, app=app, role=Role(role), sees_payloads=sees_payloads)
+        audit.record("person_invited", by=by, app_name=app.name, target=user.username, reason=reason, role=role)
+    return user
+
+
+def forget_password(user: User, *, by: str, reason: str = "") -> None:
+    """Ends all that the password has begun, and the second factor; another password is chosen with a link."""
+    user.set_unusable_password()
+    with transaction.atomic():
+        user.save(update_fields=["password"])
+        second_factor.turn_off(user, by=by, reason=reason)
+        audit.record("password_forgotten", by=by, target=user.username, reason=reason)
 
 
 def apps_of(user: User) -> QuerySet[App]:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import re
 
+from django.db import transaction
 from django.db.models.functions import Now
 
-from apps.accounts import crypto, keys
+from apps.accounts import audit, crypto, keys
 from apps.tenancy.errors import BadSecretName
 from apps.tenancy.models import App, Secret
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
-def put(app: App, name: str, value: str) -> None:
+def put(app: App, name: str, value: str, *, by: str = "") -> None:
     """Sets or replaces a secret. Raises BadSecretName."""
     if not NAME.fullmatch(name):
         raise BadSecretName(name)
     ciphertext = crypto.encrypt(value, context=_context(app.name, name))
-    Secret.objects.update_or_create(app=app, name=name, defaults={"ciphertext": ciphertext, "updated_at": Now()})
+    with transaction.atomic():
+        Secret.objects.update_or_create(app=app, name=name, defaults={"ciphertext": ciphertext, "updated_at": Now()})
+        audit.record("secret_set", by=by, app_name=app.name, target=name)
 
 
-def delete(app: App, name: str) -> bool:
+def delete(app: App, name: str, *, by: str = "") -> bool:
     """Whether there was one."""
-    return Secret.objects.filter(app=app, name=name).delete()[0] > 0
+    with transaction.atomic():
+        deleted = Secret.objects.filter(app=app, name=name).delete()[0] > 0
+        if deleted:
+            audit.record("secret_deleted", by=by, app_name=app.name, target=name)
+    return deleted
 
 
 def names(app: App) -> list[str]:

@@ -158,10 +158,20 @@ def caller(text: str) -> Caller:
     claims = signing.verify(text)
     found = _looked_up(claims.key)
     if found is not None and found.app_name == claims.tenant_id:
-        return replace(found, expires_at=claims.expires_at)
+        return replace(found, expires_at=claims.expires_at, credential=claims.key)
     if claims.tenant_id is not None and not App.objects.filter(name=claims.tenant_id).exists():
         raise AppIsGone(claims.tenant_id)
     raise InvalidToken
+
+
+def is_still_good(caller: Caller) -> bool:
+    """Of somebody who was let in a while ago: whether the token still says the same."""
+    if caller.expires_at is not None and timezone.now() >= caller.expires_at:
+        return False
+    if not caller.credential:
+        return True
+    found = _looked_up(caller.credential)
+    return found is not None and replace(found, expires_at=caller.expires_at, credential=caller.credential) == caller
 
 
 def rotate_keys(*, by: str, at_once: bool = False, reason: str = "") -> tuple[str, list[str]]:

@@ -114,6 +114,13 @@ def approver(world: None) -> Person:
 
 @pytest.fixture
 def viewer(world: None) -> Person:
+    """Somebody who may read everything."""
+    return Person(issue_app_token("acme", role="viewer", sees_payloads=True))
+
+
+@pytest.fixture
+def onlooker(world: None) -> Person:
+    """A viewer who may not see what tasks are given and give."""
     return Person(issue_app_token("acme", role="viewer"))
 
 

@@ -15,6 +15,7 @@ from apps.tasks.api.stream import EventStream
 from apps.tasks.api.waiting import Share
 from apps.tasks.models import Task
 from apps.tenancy.context import in_app
+from apps.tenancy.http.authentication import OPERATOR
 from hector_site import drain
 from tests.api.conftest import Person
 from tests.support import environment
@@ -148,7 +149,7 @@ def test_a_quiet_stream_shows_that_it_is_alive(operator: Person, monkeypatch: py
     task = operator.submits()
     with in_app("acme") as app:
         pass
-    stream = EventStream(app, Task(id=task["id"]).id, 0, _taken())
+    stream = EventStream(app, OPERATOR, Task(id=task["id"]).id, 0, _taken())
     parts = [next(iter(stream)) for _ in range(4)]
     assert (
         parts[0].startswith("retry:") and parts[1].startswith("id: 1\n") and parts[2] == parts[3] == ": still here\n\n"
@@ -160,7 +161,7 @@ def test_a_stream_ends_when_the_server_stops(operator: Person, monkeypatch: pyte
     task = operator.submits()
     with in_app("acme") as app:
         pass
-    stream = EventStream(app, Task(id=task["id"]).id, 0, _taken())
+    stream = EventStream(app, OPERATOR, Task(id=task["id"]).id, 0, _taken())
     read = [next(iter(stream)), next(iter(stream))]
     monkeypatch.setattr(drain, "_draining", True)
     assert len(read) == 2 and list(stream) == []
@@ -170,7 +171,7 @@ def test_a_stream_ends_when_the_server_stops(operator: Person, monkeypatch: pyte
 def test_a_stream_ends_when_its_task_is_deleted(operator: Person) -> None:
     task = operator.submits()
     with in_app("acme") as app:
-        stream = EventStream(app, Task(id=task["id"]).id, 0, _taken())
+        stream = EventStream(app, OPERATOR, Task(id=task["id"]).id, 0, _taken())
         assert len([next(iter(stream)), next(iter(stream))]) == 2
         Task.objects.all().delete()
     assert list(stream) == []

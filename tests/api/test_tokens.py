@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jwt
@@ -11,6 +12,7 @@ from apps.accounts.models import User
 from apps.tenancy import tokens
 from apps.tenancy.models import App, Membership
 from tests.api.conftest import Person, pointers
+from tests.support.issuer import Issuer, running, token
 
 PASSWORD = "a good password"
 
@@ -130,3 +132,30 @@ def test_an_apps_tokens_are_listed_and_one_is_revoked(platform: Person) -> None:
     assert program.get("/tasks").status_code == 401
     assert platform.delete(f"/admin/apps/acme/tokens/{first['id']}").status_code == 404
     assert platform.get("/admin/apps/acme/tokens").json()["results"][0]["revoked_by"] == "operator"
+
+
+# --- Another issuer -----------------------------------------------------------------------------------------------
+@pytest.fixture
+def issuer(settings: Any) -> Iterator[Issuer]:
+    with running(settings) as made:
+        yield made
+
+
+def test_the_people_of_another_issuer_use_the_api(world: None, issuer: Issuer, settings: Any) -> None:
+    zoe = Person(token())
+    task = zoe.submits()
+    assert zoe.get(f"/tasks/{task['id']}/events").json()["results"][0]["actor"] == "ext:zoe"
+    assert Person(token(role=None)).post("/tasks", {"agent": "echo", "input": "x"}).status_code == 403
+    assert zoe.get("/admin/apps").status_code == 403
+    elsewhere = Person(token(tenant_id="globex")).get("/tasks")
+    assert (elsewhere.status_code, elsewhere.json()["type"]) == (403, "urn:hector:problem:issuer_not_allowed")
+    settings.HECTOR_AUTH_APPS = ["acme", "no-such"]
+    unknown = Person(token(tenant_id="no-such")).get("/tasks")
+    assert (unknown.status_code, unknown.json()["type"]) == (403, "urn:hector:problem:app_gone")
+    assert Person(token(aud="another")).get("/tasks").status_code == 401
+
+
+def test_an_issuer_that_is_away_is_said_to_be_so(world: None, issuer: Issuer) -> None:
+    issuer.status = 500
+    answer = Person(token()).get("/tasks")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")

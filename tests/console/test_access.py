@@ -1,18 +1,24 @@
-"""Who may see the console: platform operators, nobody else; and each App only its own."""
+"""Who may see what of the console: as the table says, and of each App only its own people."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import URLPattern
 
 from apps.accounts.models import User
+from apps.accounts.permissions import PAGES, Caller, Role, may
 from apps.console.site import site
+from apps.console.urls import urlpatterns
+from apps.queue.models import Worker
 from apps.tasks import lifecycle
-from apps.tasks.models import TaskStatus
+from apps.tasks.models import Task, TaskStatus
 from apps.tenancy.context import in_app
-from apps.tenancy.models import App
+from apps.tenancy.models import App, Membership
+from tests.console.conftest import member
 from tests.support import agents
 
 OPEN = {"login"}  # what anybody may see
@@ -31,7 +37,16 @@ CHANGING = {
     "app_suspend",
     "app_reactivate",
 }
-CHANGING |= {"app_tokens", "token_revoke", "worker_drain", "letters_retry", "letters_discard", "operation_stop"}
+CHANGING |= {
+    "invite",
+    "new_link",
+    "app_tokens",
+    "token_revoke",
+    "worker_drain",
+    "letters_retry",
+    "letters_discard",
+    "operation_stop",
+}
 UNKNOWN = "00000000-0000-7000-8000-000000000001"
 VALUES = {"<uuid:task_id>": UNKNOWN, "<str:name>": "nobody", "<int:number>": "1", "<path:object_id>": "1"}
 VALUES |= {
@@ -39,6 +54,7 @@ VALUES |= {
     "<int:content_type_id>": "1",
     "<id>": "1",
     "<slug:key>": "0",
+    "<int:user_id>": "1",
     "<uuid:operation_id>": UNKNOWN,
 }
 
@@ -98,13 +114,76 @@ def test_who_has_a_role_in_an_app_logs_in_and_arrives_at_its_approvals(
     assert "_auth_user_id" not in client.session
 
 
-def test_a_role_in_an_app_opens_no_page_of_the_console(client: Client, approver: User, configured: App) -> None:
-    client.force_login(approver)
+def test_every_page_is_in_the_table_and_every_entry_is_a_page() -> None:
+    names = {name for name, path in addresses() if "/" not in name} | {"app_list"}
+    outside = {entry.name for entry in urlpatterns if isinstance(entry, URLPattern) and entry.name}
+    assert names | outside - {"home", "inbox_logout"} == set(PAGES)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_role_opens_just_the_pages_of_the_table(role: Role, client: Client, configured: App) -> None:
+    client.force_login(member("mia", role, configured))
+    who = Caller("mia", role)
     for name, path in addresses():
-        answer = client.get(path)
-        expected = {"index": "/approvals/", "logout": "/admin/"}.get(name, "/admin/login/")
-        assert name in OPEN or (answer.status_code == 302 and answer["Location"].startswith(expected)), path
-    assert "go to the" in client.get("/admin/login/?next=/admin/tasks/").content.decode()
+        if name in {"login", "logout"} or "/" in name:
+            continue
+        for method, wanted in PAGES[name].items():
+            answer = client.generic(method, path)
+            assert (answer.status_code == 403) != may(who, wanted), (name, method, answer.status_code)
+        if "POST" not in PAGES[name]:
+            assert client.post(path).status_code == 403, name
+    assert not Task.objects.exists()
+
+
+def test_a_page_leads_only_to_pages_that_the_role_opens(client: Client, configured: App, worker: Worker) -> None:
+    """Of our own ones: there is no link that ends in a refusal."""
+    for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN):
+        client.force_login(member(f"mia-{role}", role, configured))
+        for page in ("/admin/", "/admin/tasks/", "/admin/agents/", "/admin/agents/echo/", "/admin/dead-letters/"):
+            text = client.get(page).content.decode()
+            links = set(re.findall(r'href="(/(?:admin|approvals)/[^"#?]*)', text))
+            assert len(links) > 4
+            for link in links:
+                assert client.get(link).status_code in (200, 302), (role, page, link)
+                assert role != Role.VIEWER or "/new/" not in link
+
+
+# --- Which App ----------------------------------------------------------------------------------------------------
+@pytest.mark.django_db(transaction=True)
+def test_a_person_sees_their_own_apps_and_no_other(client: Client, configured: App, other_app: App) -> None:
+    task = agents.submit(configured, "echo")
+    user = member("mia", "viewer", other_app)
+    client.force_login(user)
+    page = client.get("/admin/").content.decode()
+    assert 'value="globex" selected' in page and "acme" not in page and 'value="default"' not in page
+    for path in ("/admin/?app=acme", "/admin/?app=default", "/admin/?app=no-such", f"/admin/tasks/{task.pk}/"):
+        assert client.get(path).status_code == 404, path
+    Membership.objects.create(user=user, app=configured, role="viewer")
+    assert client.get(f"/admin/tasks/{task.pk}/?app=acme").status_code == 200
+    assert re.findall(r'<option value="([a-z]+)"', client.get("/admin/").content.decode()) == ["acme", "globex"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_app_stands_in_for_one_that_is_gone(client: Client, configured: App, other_app: App) -> None:
+    user = member("mia", "viewer", configured)
+    Membership.objects.create(user=user, app=other_app, role="viewer")
+    client.force_login(user)
+    first = client.get("/admin/tasks/")
+    assert first.status_code == 409 and "Choose an App" in first.content.decode(), "of several, none was chosen yet"
+    assert client.get("/admin/tasks/?app=acme").status_code == 200
+    App.objects.filter(pk=configured.pk).update(status="suspended")
+    answer = client.post("/admin/tasks/new/", {"agent": "echo", "input": "x"})
+    assert answer.status_code == 409 and "The App acme is not there any more" in answer.content.decode()
+    assert client.get("/admin/tasks/?app=acme").status_code == 404
+    assert client.get("/admin/?app=globex").status_code == 200
+
+
+def test_an_operator_whose_app_is_gone_chooses_another(console: Client) -> None:
+    session = console.session
+    session["app"] = "long-gone"
+    session.save()
+    page = console.get("/admin/")
+    assert page.status_code == 409 and "long-gone" in page.content.decode()
 
 
 def test_an_operator_logs_in_and_arrives_at_the_overview(configured: App, client: Client, operator: User) -> None:

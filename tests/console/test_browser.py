@@ -12,11 +12,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.ops.processes import free_port, healthy
+from tests.support import environment
 from tests.support.installation import Installation
 from tests.support.work import wait_for
 
@@ -119,15 +122,15 @@ class Visit:
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.text} ({message.location.get('url')})")
 
     def open(self, path: str) -> Page:
         self.page.goto(self.address + path)
         return self.page
 
-    def log_in(self) -> None:
+    def log_in(self, name: str = "olga") -> None:
         page = self.open("/")
-        page.get_by_label("Username").fill("olga")
+        page.get_by_label("Username").fill(name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
@@ -241,6 +244,64 @@ def test_the_app_is_switched_at_the_top(operator: Visit) -> None:
     expect(page.get_by_text("This App has no agents yet.")).to_be_visible()
 
 
+def api(address: str, token: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "X-Hector-App": "default"}
+    try:
+        with urlopen(Request(address + path, data, headers)) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as refused:
+        return refused.code, json.load(refused)
+
+
+def test_an_operator_invites_a_colleague_who_sees_that_app_only(
+    operator: Visit, browser: Browser, address: str
+) -> None:
+    secret = environment.SECRETS["HECTOR_AUTH_SECRET"]
+    new = {"name": "initech", "display_name": "Initech", "config": DOCUMENT | {"name": "initech"}}
+    assert api(address, secret, "/admin/apps", new)[0] == 201
+
+    page = operator.open("/admin/accounts/user/?app=initech")
+    page.get_by_role("link", name="Invite a colleague").click()
+    page.get_by_label("Username").fill("mia")
+    page.get_by_label("Role").select_option("operator")
+    page.get_by_role("button", name="Invite").click()
+    link = page.locator("#invitation").inner_text()
+
+    operator.open("/admin/platform/apps/initech/")
+    page.get_by_role("link", name="Tokens").click()
+    page.get_by_label("What it is for").fill("Mia's scripts")
+    page.get_by_role("button", name="Make the token").click()
+    token = page.locator("#new-token").inner_text()
+
+    context = browser.new_context(reduced_motion="reduce")
+    mia = Visit(context, "")
+    theirs = mia.open(link)
+    theirs.get_by_label("Password", exact=True).fill(PASSWORD)
+    theirs.get_by_label("Once more").fill(PASSWORD)
+    assert mia.accessibility() == []
+    theirs.get_by_role("button", name="Set the password").click()
+    mia.address = address
+    mia.log_in("mia")
+    assert theirs.get_by_label("App", exact=True).locator("option").all_inner_texts() == ["Initech"]
+    expect(theirs.get_by_role("link", name="Queue and workers")).to_have_count(0)
+    mia.submit("clerk", "Where is order A-1042?")
+    state(theirs, "completed")
+    task = theirs.url.rstrip("/").rpartition("/")[2]
+    assert mia.complaints == []
+    for elsewhere in ("/admin/tasks/?app=default", "/admin/tasks/?app=acme", "/admin/platform/apps/"):
+        answer = context.request.get(address + elsewhere)
+        assert answer.status in (403, 404), elsewhere
+    context.close()
+
+    assert api(address, token, f"/tasks/{task}")[1]["status"] == "completed"
+    assert [found["id"] for found in api(address, token, "/tasks")[1]["results"]] == [task]
+    assert api(address, token, "/admin/apps")[0] == 403
+    trail = operator.open("/admin/audit/?of=people")
+    expect(trail.get_by_text("Person invited")).to_be_visible()
+    expect(trail.get_by_text("Token issued").first).to_be_visible()
+
+
 def test_the_theme_is_chosen_and_kept(operator: Visit) -> None:
     page = operator.open("/admin/")
     page.get_by_role("button", name="olga").click()
@@ -287,7 +348,8 @@ def test_every_page_fits_reads_well_and_raises_no_error(dressed: Visit, request:
         "/admin/dead-letters/discard/", "/admin/dead-letters/?status=discarded",
         "/admin/configuration/", "/admin/configuration/1/", "/admin/platform/apps/", "/admin/platform/apps/acme/",
         "/admin/platform/queue/", "/admin/platform/queue/pause/", "/admin/platform/queue/entries/?state=ready",
-        "/approvals/",
+        "/admin/platform/apps/acme/tokens/", "/admin/platform/people/invite/", "/admin/accounts/user/", "/admin/audit/",
+        "/admin/audit/?of=people", "/approvals/",
     ]  # fmt: skip
     examined = request.node.callspec.params["dressed"] in ("light-1280", "dark-390")  # axe takes its time
     faults: list[str] = []

@@ -95,7 +95,7 @@ def flags(command: str) -> set[str]:
 
 
 def settings_options() -> list[options.Option]:
-    groups = (options.CONFIG, options.ADDRESS, options.COMMON, options.QUEUE)
+    groups = (options.CONFIG, options.ADDRESS, options.ISSUER, options.COMMON, options.QUEUE)
     return [option for group in groups for option in group.options]
 
 

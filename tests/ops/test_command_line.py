@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from apps.accounts.permissions import COMMANDS as PERMITTED
 from hector_site import VERSION
 from hector_site.cli import COMMANDS, main
 from tests.ops.processes import free_port
@@ -159,3 +160,7 @@ def test_logs_go_to_the_file_that_was_named(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
     assert "app_created" in events
+
+
+def test_every_command_is_in_the_table_of_permissions() -> None:
+    assert set(PERMITTED) == set(COMMANDS)

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from apps.accounts.crypto import CannotDecrypt
+from apps.accounts.models import AuditRecord
 from apps.tenancy import secrets, tokens
 from apps.tenancy.errors import BadSecretName
 from apps.tenancy.models import App, Secret
@@ -76,3 +77,14 @@ def test_after_a_rotation_the_old_key_is_not_needed_any_more(app: App, settings:
         call_command("reencrypt")
     settings.HECTOR_ENCRYPTION_KEYS = [*old, "new key"]
     secrets.rotate()  # for the tests that follow: the process keeps the signing key as it was read last
+
+
+def test_who_set_a_secret_is_written_down_without_it(app: App) -> None:
+    secrets.put(app, "ONE", "the-value", by="olga")
+    secrets.delete(app, "ONE", by="otto")
+    rows = list(AuditRecord.objects.order_by("id").values())
+    assert [(row["actor"], row["action"], row["target"]) for row in rows] == [
+        ("olga", "secret_set", "ONE"),
+        ("otto", "secret_deleted", "ONE"),
+    ]
+    assert "the-value" not in str(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ def test_a_token_is_revoked_by_its_own_app_only_and_once() -> None:
 
 def test_another_process_believes_what_it_has_read_for_a_second_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(tokens.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=lambda: now[0]))
     token = tokens.issue_app_token("acme")
     tokens.caller(token)
     Credential.objects.update(revoked_at="2026-01-01T00:00:00Z")  # another process did

@@ -16,6 +16,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.console import inputs, words
+from apps.tenancy.payloads import HIDDEN, HIDDEN_TEXT
 
 register = template.Library()
 
@@ -63,6 +64,12 @@ def state(value: str) -> SafeString:
 def ticks(text: str) -> SafeString:
     """Text in which `what stands in backticks` is code."""
     return mark_safe(_TICKS.sub(r"<code>\1</code>", escape(text)))  # noqa: S308 - escaped, but for the tags above
+
+
+@register.filter
+def words_of(name: str) -> str:
+    """`token_issued` as a person would say it."""
+    return name.replace("_", " ").capitalize()
 
 
 @register.filter
@@ -144,6 +151,8 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    if value == HIDDEN:
+        return HIDDEN_TEXT
     plain = _plain(value)
     if isinstance(plain, str):
         return plain

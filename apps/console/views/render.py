@@ -25,7 +25,7 @@ def page(
     **values: Any,
 ) -> HttpResponse:
     """A page in the frame of whoever looks at it. `crumbs` are the titles and addresses of the pages above it."""
-    around = site.each_context(request) if site.has_permission(request) else frame.lean(request)
+    around = frame.lean(request) if frame.is_lean(request) else site.each_context(request)
     context = {**around, "title": title, "crumbs": crumbs or [], **values}
     return TemplateResponse(request, f"console/{template}", context)
 
@@ -38,7 +38,7 @@ def live_page(
     static/console/live.js asks for the part again and names the state that it shows; 304 means that nothing has
     changed. With `ends`, nothing will change any more and it asks no further.
     """
-    html = render_to_string(f"console/{live}", {"app": values.get("app"), **values}, request)
+    html = render_to_string(f"console/{live}", {"app": values.get("app"), "can": frame.can(request), **values}, request)
     version = hashlib.sha256(_TIME.sub(r"\1", html).encode()).hexdigest()[:16]
     if not frame.is_refresh(request):
         return page(request, site, template, title, live={"version": version, "ends": ends, "html": html}, **values)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from apps.console import conversation, steps, timeline, why
+from apps.console import conversation, frame, steps, timeline, why
 from apps.console.filters import Filter
 from apps.console.templatetags.console import summary
 from apps.console.views.asking import about, actor, found, reason, refuses_cancel, refuses_retry
@@ -22,6 +22,7 @@ from apps.tasks.errors import IllegalTransition
 from apps.tasks.models import FINAL, Attempt, Task, TaskStatus
 from apps.tenancy.models import App
 
+NOT_YOURS = "Your role in this App may not do this."
 FORKS = 5  # that the page lists
 
 
@@ -44,7 +45,7 @@ def page(request: HttpRequest, app: App, site: AdminSite, *, task_id: UUID) -> H
         app=app,
         task=task,
         why=why.sentence(app, task),
-        actions=_actions(task),
+        actions=_actions(task, frame.can(request)),
         timeline=timeline.of(task),
         attempts=list(Attempt.objects.filter(task=task).order_by("-id")[:50]),
         steps=steps.of(task),
@@ -78,9 +79,13 @@ def cancel(request: HttpRequest, app: App, site: AdminSite, *, task_id: UUID) ->
     return about(request, app, site, task, "Cancel task", "task_cancel.html", says=says, refused=refused)
 
 
-def _actions(task: Task) -> list[Action]:
+def _actions(task: Task, can: dict[str, bool]) -> list[Action]:
+    actions = [
+        ("Cancel…", "block", "task_cancel", refuses_cancel(task)),
+        ("Retry…", "replay", "task_retry", refuses_retry(task)),
+        ("Fork…", "fork_right", "task_fork", ""),
+    ]
     return [
-        Action("Cancel…", "block", reverse("admin:task_cancel", args=[task.pk]), refuses_cancel(task)),
-        Action("Retry…", "replay", reverse("admin:task_retry", args=[task.pk]), refuses_retry(task)),
-        Action("Fork…", "fork_right", reverse("admin:task_fork", args=[task.pk])),
+        Action(label, icon, reverse(f"admin:{page}", args=[task.pk]), refused if can[page] else NOT_YOURS)
+        for label, icon, page, refused in actions
     ]

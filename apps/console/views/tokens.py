@@ -12,9 +12,9 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from apps.accounts.permissions import Role
+from apps.console.views.asking import actor, found_app, reason
 from apps.console.views.render import page
-from apps.tenancy import lifecycle, tokens
-from apps.tenancy.errors import AppNotFound
+from apps.tenancy import tokens
 from apps.tenancy.models import App, Credential
 
 PAGE = 100
@@ -30,12 +30,12 @@ class NewToken(forms.Form):
 
 def index(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpResponse:
     """Also makes one: the answer to the form is the only page that ever shows it."""
-    of = _app(name)
+    of = found_app(name)
     form, made = NewToken(request.POST or None), ""
     if request.method == "POST" and form.is_valid():
         asked = form.cleaned_data
         lifetime = timedelta(days=int(asked.pop("days")))
-        made = tokens.issue_app_token(of.name, expires_in=lifetime, by=request.user.get_username(), **asked)
+        made = tokens.issue_app_token(of.name, expires_in=lifetime, by=actor(request), **asked)
         form = NewToken()
     response = page(
         request, site, "tokens.html", f"Tokens of {of}", _crumbs(of),
@@ -47,15 +47,14 @@ def index(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> Http
 
 def revoke(request: HttpRequest, app: App, site: AdminSite, *, name: str, key: str) -> HttpResponse:
     """Asks first: what uses the token stops working."""
-    of = _app(name)
+    of = found_app(name)
     credential = Credential.objects.filter(app=of, user=None, key=key).first()
     if credential is None:
         raise Http404("The App has no such token.")
     refused = "It is revoked already." if credential.revoked_at else ""
     if request.method == "POST" and not refused:
-        reason = request.POST.get("reason", "").strip()[:1000]
         try:
-            tokens.revoke_app_token(of.name, key, by=request.user.get_username(), reason=reason)
+            tokens.revoke_app_token(of.name, key, by=actor(request), reason=reason(request))
         except tokens.NoSuchToken:
             refused = "Somebody else has revoked it just now."
         else:
@@ -71,10 +70,3 @@ def revoke(request: HttpRequest, app: App, site: AdminSite, *, name: str, key: s
 
 def _crumbs(of: App) -> list[tuple[str, str]]:
     return [("Apps", reverse("admin:platform_apps")), (str(of), reverse("admin:platform_app", args=[of.name]))]
-
-
-def _app(name: str) -> App:
-    try:
-        return lifecycle.get(name)
-    except AppNotFound:
-        raise Http404(f"There is no App {name}.") from None

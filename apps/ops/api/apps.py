@@ -111,11 +111,11 @@ class AppSecret(ApiView):
     )
     def put(self, request: Request, name: str, key: str) -> Response:
         app = lifecycle.get(name)
-        secrets.put(app, key, self.body(SecretBody)["value"])
+        secrets.put(app, key, self.body(SecretBody)["value"], by=self.caller.actor)
         return Response(status=204)
 
     @extend_schema(operation_id="delete_secret", summary="Delete a secret", responses={204: None})
     def delete(self, request: Request, name: str, key: str) -> Response:
-        if not secrets.delete(lifecycle.get(name), key):
+        if not secrets.delete(lifecycle.get(name), key, by=self.caller.actor):
             raise NotFound(f"The App has no secret {key}.")
         return Response(status=204)

@@ -5,27 +5,30 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts import signing
-from apps.accounts.models import User
+from apps.accounts import login, signing
 from apps.accounts.permissions import Role
 from apps.tenancy import lifecycle, tokens
 from apps.tenancy.http.fields import TEN_YEARS, Body, OptionalText, Text, WholeNumber
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, PageQuery, page
-from apps.tenancy.http.problems import declare
+from apps.tenancy.http.problems import declare, declare_translator
 from apps.tenancy.http.views import ApiView, OpenView
 from apps.tenancy.models import Credential
+from hector_site.problems import problem
 
 declare(tokens.NoSuchToken, 404)
 declare(tokens.NotAMember, 403)
 declare(tokens.AppNotNamed, 400, pointer="/app")
+declare_translator(
+    login.TooManyTries,
+    lambda error: problem(429, str(error), code=error.code, headers={"Retry-After": str(error.seconds)}),
+)
 
 _LONGEST_TOKEN = 16 * 1024
 _NEVER_KEPT = {"Cache-Control": "no-store"}
@@ -65,6 +68,7 @@ class IssuedTokenOut(serializers.ModelSerializer[Credential]):
 class LoginBody(Body):
     username = Text(max_length=150)
     password = Text(max_length=4096)
+    code = OptionalText(max_length=10, help_text="Of who has a second factor.")
     app = Text(
         max_length=100, required=False, help_text="May be left out by who belongs to one, and by a platform operator."
     )
@@ -92,9 +96,10 @@ class LogIn(OpenView):
     )
     def post(self, request: Request) -> Response:
         body = self.body(LoginBody)
-        user = authenticate(request._request, username=body["username"], password=body["password"])
-        if not isinstance(user, User):
-            raise AuthenticationFailed("The name or the password is wrong.")
+        try:
+            user = login.check(request._request, body["username"], body["password"], body["code"])
+        except (login.WrongCredentials, login.CodeNeeded) as error:
+            raise AuthenticationFailed(str(error)) from None
         return _pair(tokens.log_in(user, body.get("app")))
 
 

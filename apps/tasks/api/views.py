@@ -188,7 +188,7 @@ class TaskEvents(TaskView):
                 503, "Too many event streams are open; try again, or ask without one.", headers={"Retry-After": "5"}
             )
         return StreamingHttpResponse(
-            EventStream(self.app, task.pk, after, share, client_socket(self.request)),
+            EventStream(self.app, self.caller, task.pk, after, share, client_socket(self.request)),
             content_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )

@@ -6,7 +6,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotFound
 from rest_framework.request import Request
 
-from apps.accounts import signing
+from apps.accounts import issuers, signing
 from apps.accounts.models import User
 from apps.accounts.permissions import Caller, Role
 from apps.tenancy import lifecycle, tokens
@@ -19,7 +19,7 @@ READING = ("GET", "HEAD")
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`Authorization: Bearer` with the operator secret, an App's token or a person's."""
+    """`Authorization: Bearer` with the operator secret, an App's token, a person's, or another issuer's."""
 
     def authenticate(self, request: Request) -> tuple[Caller, None] | None:
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
@@ -31,7 +31,8 @@ class BearerAuthentication(BaseAuthentication):
         if tokens.is_operator_secret(credentials):
             return OPERATOR, None
         try:
-            return tokens.caller(credentials), None
+            of_another = issuers.issued(credentials)
+            return (issuers if of_another else tokens).caller(credentials), None
         except tokens.AppIsGone as gone:
             raise NoAppOfToken(str(gone)) from None
         except signing.InvalidToken:

@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, UnreadablePostError
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 
+from apps.accounts import issuers
 from apps.tenancy import errors
 from hector_site.problems import pointer, problem
 
@@ -93,6 +94,11 @@ declare(errors.AppNotFound, 404)
 declare(errors.AppExists, 409, pointer="/name")
 declare(errors.AppProtected, 403)
 declare(errors.NoAppOfToken, 403)
+declare(issuers.IssuerNotAllowed, 403)
+declare_translator(
+    issuers.IssuerUnavailable,
+    lambda error: problem(503, str(error), code=error.code, headers={"Retry-After": RETRY_SECONDS}),
+)
 declare(errors.AppNotActive, 403)
 declare(errors.BadAppName, 400, pointer="/name")
 declare(errors.BadSecretName, 400)

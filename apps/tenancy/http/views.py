@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from apps.accounts.permissions import Caller, Need, may, need
+from apps.tenancy import payloads
 from apps.tenancy.context import in_app
 from apps.tenancy.http.authentication import BearerAuthentication, app_of
 from apps.tenancy.http.fields import Body, ReasonBody
@@ -80,6 +81,7 @@ class AppView(ApiView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.app = self._entered.enter_context(in_app(app_of(request, self.caller)))
+        self._entered.enter_context(payloads.shown_to(self.caller))
 
 
 def _checked(serializer: type[Body], data: Any) -> dict[str, Any]:
