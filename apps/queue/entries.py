@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from apps.queue import sql
@@ -33,33 +32,41 @@ class NewEntry:
 
 def enqueue(app: App, entries: Sequence[NewEntry]) -> None:
     """Writes the entries, in order, and wakes the workers when the transaction commits."""
-    # `queue_ready` serves the first subquery, `queue_app_tag` the second. One statement per entry: each one's tag
-    # depends on those before it.
+    sql.fetch_batch(
+        {"n": "int", "kind": "text", "key": "uuid", "priority": "int", "run_at": "timestamptz", "lane": "text",
+         "epoch": "int"},
+        [
+            (number, new.kind, sql.uid(new.key), new.priority, sql.dt(new.run_at), new.lane, new.epoch)
+            for number, new in enumerate(entries)
+        ],
+        insertion(app, "batch"),
+    )  # fmt: skip
+
+
+def insertion(app: App, new: str) -> str:
+    """The SQL that writes entries from the rows (n, kind, key, priority, run_at, lane, epoch) of `new`, a table.
+
+    The `n` of the rows is their order. One row comes back for each.
+    """
+    # `queue_ready` serves the first subquery, `queue_app_tag` the second. Both see what was there before, for each row;
+    # of the rows themselves each comes one turn after the one before it.
     next_tag = (
-        "COALESCE((SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = %s"
+        "COALESCE((SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = new.priority"
         " ORDER BY priority DESC, tag, id LIMIT 1), 0)"
     )
-    last_tag = "COALESCE((SELECT MAX(tag) FROM queue_queueentry WHERE app_id = %s AND priority = %s), 0)"
-    instant, no = ("%s::timestamptz", "FALSE") if sql.is_postgresql() else ("%s", "0")
-    state = f"CASE WHEN %s THEN 'scheduled' ELSE {ready_unless_held('%s', '%s')} END"
-    statement = (
-        "INSERT INTO queue_queueentry"
-        " (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)"
-        f" SELECT %s, %s, %s, {state}, %s, {instant}, %s, %s, {no}, {sql.now()},"
-        f" {sql.greatest(next_tag, last_tag)} + %s"
+    last_tag = (
+        f"COALESCE((SELECT MAX(tag) FROM queue_queueentry WHERE app_id = {app.pk} AND priority = new.priority), 0)"
     )
-
-    def row(new: NewEntry) -> tuple[Any, ...]:
-        state = (new.run_at is not None, app.pk, new.lane)
-        entry = (app.pk, new.kind, sql.uid(new.key), *state, new.priority, sql.dt(new.run_at), new.lane, new.epoch)
-        return (*entry, new.priority, app.pk, new.priority, 1 / app.weight)
-
-    if not entries:
-        return
-    *others, last = entries
-    for new in others:
-        sql.execute(statement, row(new))
-    sql.execute(statement + (f" RETURNING PG_NOTIFY('{CHANNEL}', '')" if sql.is_postgresql() else ""), row(last))
+    turns = f"ROW_NUMBER() OVER (PARTITION BY new.priority ORDER BY n) / {float(app.weight)}"
+    state = f"CASE WHEN run_at IS NOT NULL THEN 'scheduled' ELSE {ready_unless_held(str(app.pk), 'new.lane')} END"
+    wake = f"PG_NOTIFY('{CHANNEL}', '')" if sql.is_postgresql() else "id"
+    return (
+        f"INSERT INTO queue_queueentry"
+        f" (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)"
+        f" SELECT {app.pk}, kind, key, {state}, priority, run_at, lane, epoch, FALSE, {sql.now()},"
+        f" {sql.greatest(next_tag, last_tag)} + {turns}"
+        f" FROM {new} new ORDER BY n RETURNING {wake}"
+    )
 
 
 def held(app: str, lane: str) -> str:
