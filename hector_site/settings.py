@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.urls import reverse_lazy
 
-from hector_site import VERSION, database
+from hector_site import VERSION, database, mail
 from hector_site.env import envbool, envchoice, envduration, envint, envlist, envsecret, envstr
 from hector_site.home import generated_secret, home
 
@@ -73,7 +73,7 @@ SHARED_APPS = [
     "apps.ops",
     "apps.execution",
 ]
-TENANT_APPS = ["apps.agents", "apps.tasks", "apps.approvals"]
+TENANT_APPS = ["apps.agents", "apps.tasks", "apps.approvals", "apps.triggers"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 MIDDLEWARE = [
@@ -138,6 +138,7 @@ HECTOR_QUEUE_HANDLERS = {
     "operation": "apps.tasks.operations_run",
     "outbox": "apps.tasks.outbox_run",
     "approval": "apps.approvals.due",
+    "delivery": "apps.triggers.notifications.sending",
 }
 HECTOR_QUEUE_WORKERS = envint("HECTOR_QUEUE_WORKERS", 4, least=1)
 HECTOR_QUEUE_MAX_RETRIES = envint("HECTOR_QUEUE_MAX_RETRIES", 3, least=0)
@@ -169,17 +170,28 @@ Q_CLUSTER = {
 HECTOR_RETENTION_TASKS = envduration("HECTOR_RETENTION_TASKS", "30d")  # after their end
 HECTOR_RETENTION_TASKS_MAX = envint("HECTOR_RETENTION_TASKS_MAX", 1_000_000, least=0)  # ended ones
 HECTOR_RETENTION_DEAD_LETTERS = envduration("HECTOR_RETENTION_DEAD_LETTERS", "30d")  # after they were resolved
+HECTOR_RETENTION_NOTIFICATIONS = envduration("HECTOR_RETENTION_NOTIFICATIONS", "30d")  # after they arrived or not
 
 # --- Agents and tools -----------------------------------------------------------------------------------------------
 HECTOR_ENV_ALLOW = envlist("HECTOR_ENV_ALLOW", "OPENAI_API_KEY,ANTHROPIC_API_KEY,GEMINI_API_KEY,GOOGLE_API_KEY")
 HECTOR_FUNCTION_ALLOW = envlist("HECTOR_FUNCTION_ALLOW", "hector_demo")  # packages that handlers may come from
-HECTOR_HTTP_ALLOW = envlist("HECTOR_HTTP_ALLOW")  # hosts or networks that tools may reach though they are private
+HECTOR_HTTP_ALLOW = envlist("HECTOR_HTTP_ALLOW")  # hosts or networks that Apps may reach though they are private
 HECTOR_WORK_DIR = home() / "apps"
+
+# --- Notifications ---------------------------------------------------------------------------------------------------
+_mail = mail.from_url(envsecret("HECTOR_EMAIL_URL") or ("console:" if HECTOR_ENVIRONMENT == "development" else ""))
+EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = _mail.backend, _mail.host, _mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.starttls, _mail.tls
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = envstr("HECTOR_EMAIL_FROM") or "hector@localhost"
 
 # --- Web ------------------------------------------------------------------------------------------------------------
 HECTOR_HOST = envstr("HECTOR_HOST") or "127.0.0.1"
 # Kubernetes sets HECTOR_PORT=tcp://… where a service is called hector; that is no port of ours.
 HECTOR_PORT = 8080 if envstr("HECTOR_PORT").startswith("tcp://") else envint("HECTOR_PORT", 8080, least=1, most=65535)
+# Where people reach the console: for links in messages.
+HECTOR_PUBLIC_URL = (envstr("HECTOR_PUBLIC_URL") or f"http://{HECTOR_HOST}:{HECTOR_PORT}").rstrip("/")
 HECTOR_LISTENER = envint("HECTOR_LISTENER", -1)  # a listening socket that the supervisor handed over; -1: none
 HECTOR_WEB_PROCESSES = envint("HECTOR_WEB_PROCESSES", min(2, os.cpu_count() or 1), least=1)
 HECTOR_WEB_THREADS = envint("HECTOR_WEB_THREADS", 32, least=1)
@@ -231,6 +243,8 @@ SPECTACULAR_SETTINGS = {
         "TaskStatusEnum": "apps.tasks.models.TaskStatus",
         "ApprovalKind": "apps.approvals.models.Approval.Kind",
         "DecisionVerb": "apps.approvals.models.Decision.Verb",
+        "DeliveryStatus": "apps.triggers.models.Delivery.Status",
+        "ChannelState": "apps.triggers.models.Channel.State",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -99,6 +99,13 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "operation": _READ,
     "operation-items": _READ,
     "operation-stop": {"POST": Need.OPERATOR},
+    "notifications": {"GET": Need.OPERATOR},
+    "deliveries": {"GET": Need.OPERATOR},
+    "delivery": {"GET": Need.OPERATOR},
+    "delivery-redeliver": {"POST": Need.OPERATOR},
+    "notification-redeliver": {"POST": Need.OPERATOR},
+    "notification-enable": {"POST": Need.ADMIN},
+    "notification-test": {"POST": Need.ADMIN},
     # the operator's
     "admin-apps": {"GET": Need.PLATFORM, "POST": Need.PLATFORM},
     "admin-app": {"GET": Need.PLATFORM, "PATCH": Need.PLATFORM, "DELETE": Need.PLATFORM},

@@ -1,6 +1,6 @@
-"""The open sets of an agent's parts: tool types and model providers.
+"""The open sets of a document's parts: tool types, model providers and channel types.
 
-Each type is a module that registers itself from `AgentsConfig.ready`; configuration, validation and execution find
+Each type is a module that registers itself from an `AppConfig.ready`; configuration, validation and execution find
 it here by the name that the document uses. Adding a type changes nothing else.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
@@ -87,6 +87,15 @@ class LLMSpec(Spec):
     """For costs; known models are priced without it."""
 
 
+class ChannelSpec(Spec):
+    """What an entry of `notifications` is here; `apps.triggers.notifications` has what all of them may say."""
+
+    references: ClassVar[frozenset[str]] = frozenset()  # the keys that `${secret:NAME}` is resolved in
+
+    type: str
+    """How messages are sent."""
+
+
 @dataclass(frozen=True)
 class BuildContext:
     """What building a model or a toolset may use of its App."""
@@ -112,6 +121,8 @@ class Provider:
 
 tool_types: dict[str, ToolType] = {}
 providers: dict[str, Provider] = {}
+channel_specs: dict[str, type[ChannelSpec]] = {}  # by type
+DEFAULT_CHANNEL = "webhook"
 
 
 def register_tool_type(tool_type: ToolType) -> None:

@@ -69,6 +69,26 @@ def insertion(app: App, new: str) -> str:
     )
 
 
+def ensure_due(app: App, key: UUID, *, kind: str, priority: int = 0) -> None:
+    """Makes sure that the entry is due: writes it, or brings one forward that is for later.
+
+    One that a worker holds is left alone. So whoever calls this holds a lock that the worker takes, too, before it
+    looks for the last time whether there is work and settles its lease.
+    """
+    found = sql.fetch(
+        "SELECT state FROM queue_queueentry WHERE app_id = %s AND kind = %s AND key = %s", [app.pk, kind, sql.uid(key)]
+    )
+    if not found:
+        enqueue(app, [NewEntry(key, kind=kind, priority=priority)])
+    elif found[0][0] == "scheduled":
+        sql.execute(
+            f"UPDATE queue_queueentry SET state = {ready_unless_held()}, run_at = NULL"
+            f" WHERE app_id = %s AND kind = %s AND key = %s AND state = 'scheduled'",
+            [app.pk, kind, sql.uid(key)],
+        )
+        wake()
+
+
 def held(app: str, lane: str) -> str:
     """The SQL of whether a hold (`apps.queue.holds`) keeps entries of this App and lane (both SQL) from workers."""
     return (

@@ -37,6 +37,9 @@ class Point(StrEnum):
     SETTLEMENT_WRITES = "settlement_writes"  # inside the transaction that ends a run
     SETTLEMENT_WRITTEN = "settlement_written"  # after its commit
     RETRY_WRITES = "retry_writes"  # inside the transaction that puts a task off
+    OUTBOX_WRITES = "outbox_writes"  # inside the transaction that hands events to their subscribers
+    MESSAGE_SENT = "message_sent"  # a receiver has a message; its answer is not recorded
+    DELIVERY_WRITES = "delivery_writes"  # inside the transaction that records it
     APPROVAL_WRITES = "approval_writes"  # inside the transaction that makes a task wait for a person
 
 

@@ -45,6 +45,10 @@ class EventType(models.TextChoices):
     OPERATION_STARTED = "operation_started"  # {operation, verb, total, filter}; of no task
     OPERATION_STOPPED = "operation_stopped"  # {operation, reason?}; of no task
     OPERATION_COMPLETED = "operation_completed"  # {operation, done, skipped, failed}; of no task
+    NOTIFICATION_DISABLED = "notification_disabled"  # {channel, reason}: given up after failures; of no task, like …
+    NOTIFICATION_ENABLED = "notification_enabled"  # {channel, reason?}
+    NOTIFICATION_TESTED = "notification_tested"  # {channel, delivery}
+    NOTIFICATION_REDELIVERED = "notification_redelivered"  # {channel, total, delivery? or since?, reason?}
     LLM_STARTED = "llm_started"  # {request, model}
     LLM_COMPLETED = "llm_completed"  # {request, model, input_tokens?, output_tokens?, cost_usd?, seconds, error?}
     TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments}

@@ -21,6 +21,7 @@ from uuid_utils.compat import uuid7
 from apps.queue import entries, leases
 from apps.queue.entries import NewEntry
 from apps.queue.errors import LostLease
+from apps.queue.faults import Point, reach
 from apps.queue.leases import Lease
 from apps.tasks.models import Event, Subscription
 from apps.tenancy.connection import connection
@@ -67,6 +68,7 @@ def hand_over(app: App, claimed: Sequence[Lease]) -> Sequence[LostLease | None]:
         for consume in consumers.values():
             consume(app, events)
         Event.objects.filter(pk__in=[event.pk for event in events]).update(unread=False)
+        reach(Point.OUTBOX_WRITES)
     settle = leases.give_back if len(events) == BATCH else leases.finish
     owned = settle(claimed)
     return [None if lease.id in owned else LostLease() for lease in claimed]

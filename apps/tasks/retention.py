@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 from apps.queue import sql
@@ -35,7 +35,7 @@ LEAST, MOST = 10, 1000  # rows of a batch, without those that go with them
 READ = 5000  # ids at a time
 REST = 2.0  # a pause is so many times as long as the batch before it
 RUN_SECONDS = 1800.0  # of one maintenance job; the next one goes on
-AGES = ("tasks", "dead_letters")  # fields of a policy that are seconds; the others are counts
+AGES = ("tasks", "dead_letters", "notifications")  # fields of a policy that are seconds; the others are counts
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,15 @@ class Policy:
     tasks: float  # seconds since a task's end
     tasks_max: int  # ended tasks
     dead_letters: float  # seconds since a dead letter was resolved, or an operation over them was finished
+    notifications: float  # seconds since a message arrived or was given up
 
 
 def installation_policy() -> Policy:
     return Policy(
-        settings.HECTOR_RETENTION_TASKS, settings.HECTOR_RETENTION_TASKS_MAX, settings.HECTOR_RETENTION_DEAD_LETTERS
+        tasks=settings.HECTOR_RETENTION_TASKS,
+        tasks_max=settings.HECTOR_RETENTION_TASKS_MAX,
+        dead_letters=settings.HECTOR_RETENTION_DEAD_LETTERS,
+        notifications=settings.HECTOR_RETENTION_NOTIFICATIONS,
     )
 
 
@@ -86,7 +90,9 @@ def prunable(app: App) -> Counter[str]:
 
 
 Condition = tuple[str, list[Any]]  # SQL of a WHERE, and its parameters
-Kind = type[Task] | type[DeadLetter] | type[Event] | type[Operation] | type[IdempotencyKey] | type[UniquePeriod]
+Kind = type[models.Model]
+# What apps above this one keep: what of it may go, by the policy, at this instant. Inside the App.
+more: list[Callable[[Policy, datetime], dict[Kind, Condition]]] = []
 
 
 def _prunable(policy: Policy) -> dict[Kind, Condition]:
@@ -107,6 +113,8 @@ def _prunable(policy: Policy) -> dict[Kind, Condition]:
     if policy.tasks:
         of_no_task = sql.dt(now - timedelta(seconds=policy.tasks))
         kinds[Event] = ("task_id IS NULL AND at <= %s", [of_no_task])
+    for prunable_of in more:
+        kinds |= prunable_of(policy, now)
     return kinds
 
 

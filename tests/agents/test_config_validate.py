@@ -128,7 +128,6 @@ def test_a_fault_is_reported_where_it_is(found: dict[str, Any], place: str, word
     ("found", "place"),
     [
         *((document(**{key: {}}), f"/{key}") for key in ("entry_points", "document_stores", "embedders")),
-        (document(notifications=[]), "/notifications"),
         (document(approval_policies={}), "/approval_policies"),
         *((agent(type=kind), "/agents/a/type") for kind in ("sequential", "parallel", "loop", "conditional", "graph")),
         (agent(agent_tools=["b"]), "/agents/a/agent_tools"),

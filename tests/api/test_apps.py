@@ -37,7 +37,7 @@ def test_an_app_is_created_with_its_agents_and_a_token_that_works(platform: Pers
         "max_concurrent": 9,
         "config": DOCUMENT,
         "revision": 1,
-        "retention": {"tasks": "30d", "tasks_max": 1_000_000, "dead_letters": "30d", "own": []},
+        "retention": {"tasks": "30d", "tasks_max": 1_000_000, "dead_letters": "30d", "notifications": "30d", "own": []},
     }
     task = Person(body["access_token"]).submits()
     assert Person(body["access_token"]).get(f"/tasks/{task['id']}").status_code == 200
@@ -163,11 +163,15 @@ def test_an_app_keeps_what_it_says_and_for_the_rest_what_the_installation_does(p
     answer = platform.patch("/admin/apps/acme", {"retention": {"tasks": "7d", "tasks_max": 10}})
     assert answer.status_code == 200
     settings.HECTOR_RETENTION_DEAD_LETTERS = 3600.0
-    wanted = {"tasks": "7d", "tasks_max": 10, "dead_letters": "1h", "own": ["tasks", "tasks_max"]}
+    wanted: dict[str, Any] = {"tasks": "7d", "tasks_max": 10, "dead_letters": "1h", "notifications": "30d"}
+    wanted["own"] = ["tasks", "tasks_max"]
     assert platform.get("/admin/apps/acme").json()["retention"] == wanted
     assert platform.get("/admin/apps/globex").json()["retention"]["own"] == []
-    answer = platform.patch("/admin/apps/acme", {"retention": {"tasks": None, "dead_letters": 0}})
-    wanted = {"tasks": "30d", "tasks_max": 10, "dead_letters": "0s", "own": ["dead_letters", "tasks_max"]}
+    answer = platform.patch(
+        "/admin/apps/acme", {"retention": {"tasks": None, "dead_letters": 0, "notifications": "1d"}}
+    )
+    wanted = {"tasks": "30d", "tasks_max": 10, "dead_letters": "0s", "notifications": "1d"}
+    wanted["own"] = ["dead_letters", "notifications", "tasks_max"]
     assert answer.json()["retention"] == wanted
 
 

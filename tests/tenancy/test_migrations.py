@@ -46,7 +46,7 @@ def test_ten_processes_that_start_at_once_migrate_an_empty_database_once(
         assert (QueueControl.objects.count(), SigningKey.objects.count()) == (1, 1)
     assert set(rows) == {"public", "app_default"}
     assert all(len(of_schema) == len(set(of_schema)) for of_schema in rows.values()), "a migration ran twice"
-    assert {app for app, _ in rows["app_default"]} == {"agents", "tasks", "approvals"}
+    assert {app for app, _ in rows["app_default"]} == {"agents", "tasks", "approvals", "triggers"}
 
 
 def test_every_app_is_brought_up_to_date(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -21,6 +22,9 @@ from apps.agents.config.writing import as_yaml
 from apps.agents.models import Agent, AgentVersion, Revision
 from apps.tenancy.context import in_app
 from apps.tenancy.models import DEFAULT_APP, App
+
+# What else a document puts in force, in the same transaction and inside the App.
+when_applied: list[Callable[[App, Document], object]] = []
 
 
 class RevisionConflict(Exception):
@@ -123,6 +127,8 @@ def _store(app: App, checked: Document, data: dict[str, Any], expected: int, *, 
                 raise RevisionConflict(app.name, found + 1, expected) from None
         # Also when the document is the same: a newer Hector may resolve it to more than an older one did.
         _put_in_force(checked)
+        for put_in_force in when_applied:
+            put_in_force(app, checked)
         return newest
 
 

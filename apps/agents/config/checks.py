@@ -19,7 +19,7 @@ from apps.agents.config.explain import explain
 from apps.agents.config.faults import ConfigInvalid, Fault
 from apps.agents.config.reading import Source, read
 from apps.agents.config.schema import NOT_YET, Document
-from apps.agents.registry import LLMSpec, ToolSpec
+from apps.agents.registry import DEFAULT_CHANNEL, LLMSpec, ToolSpec, channel_specs
 from apps.tenancy import secrets
 from hector_site.problems import pointer
 
@@ -144,33 +144,61 @@ def _schemas(data: dict[str, Any]) -> Iterator[Fault]:
                     yield Fault(pointer("agents", name, key, *path), detail)
 
 
+def _channels(data: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """The entries of `notifications` that have the shape of one, by their place."""
+    found = data.get("notifications")
+    return {at: entry for at, entry in enumerate(found) if isinstance(entry, dict)} if isinstance(found, list) else {}
+
+
+def _notifications(data: dict[str, Any]) -> Iterator[Fault]:
+    """Every channel has a name of its own, and every agent that one names exists."""
+    known = _names(data, "agents")
+    taken: set[str] = set()
+    for at, entry in _channels(data).items():
+        name = str(entry.get("name") or entry.get("type", DEFAULT_CHANNEL))
+        if name in taken:
+            place = pointer("notifications", at)
+            yield Fault(place, f"Another entry is called `{name}`: give this one a `name` (left out, it is the type).")
+        taken.add(name)
+        agents = entry["agents"] if isinstance(entry.get("agents"), list) else []
+        for index, agent in enumerate(agents):
+            if isinstance(agent, str) and agent not in known:
+                yield _unknown(pointer("notifications", at, "agents", index), agent, "agents", known)
+
+
 def _clear_secrets(data: dict[str, Any]) -> Iterator[Fault]:
     """No credential is written in clear where one belongs: an `api_key`, a header, a variable of the environment."""
+    entries: list[tuple[str, Any, dict[str, Any]]] = [("notifications", *found) for found in _channels(data).items()]
     for section in ("llms", "tools"):
-        for name, entry in _entries(data, section).items():
-            places: list[tuple[tuple[str, ...], Any]] = [((section, name, "api_key"), entry.get("api_key"))]
-            for group in ("headers", "env"):
-                values = entry.get(group)
-                if isinstance(values, dict):
-                    places += [((section, name, group, key), values[key]) for key in values if _CREDENTIAL.search(key)]
-            for key in ("url", "base_url"):
-                if isinstance(url := entry.get(key), str) and _PASSWORD_IN_URL.search(url):
-                    places.append(((section, name, key), "password"))
-            for place, value in places:
-                if isinstance(value, str) and value and not references.REFERENCE.search(value):
-                    yield Fault(
-                        pointer(*place),
-                        "A secret is not written in clear: store it in the App and write ${secret:NAME} here"
-                        " (or leave the key out if the server needs none).",
-                    )
+        entries += [(section, *found) for found in _entries(data, section).items()]
+    for section, name, entry in entries:
+        places: list[tuple[tuple[str | int, ...], Any]] = [
+            ((section, name, key), entry.get(key)) for key in ("api_key", "secret")
+        ]
+        for group in ("headers", "env"):
+            values = entry.get(group)
+            if isinstance(values, dict):
+                places += [((section, name, group, key), values[key]) for key in values if _CREDENTIAL.search(key)]
+        for key in ("url", "base_url"):
+            if isinstance(url := entry.get(key), str) and _PASSWORD_IN_URL.search(url):
+                places.append(((section, name, key), "password"))
+        for place, value in places:
+            if isinstance(value, str) and value and not references.REFERENCE.search(value):
+                yield Fault(
+                    pointer(*place),
+                    "A secret is not written in clear: store it in the App and write ${secret:NAME} here"
+                    " (or leave the key out if the server needs none).",
+                )
 
 
 def _references(data: dict[str, Any], *, allow_env: bool) -> Iterator[Fault]:
     """References stand where they are resolved, have a name, and read the environment only if they may."""
     for path, kind, name in references.find(data):
         place = pointer(*path)
-        if path[0] not in ("llms", "tools") or (len(path) > 2 and path[2] in _PLAIN_KEYS):
-            yield Fault(place, f"${{{kind}:…}} is only resolved in the settings of `llms` and `tools`, not here.")
+        if not _is_resolved(data, path):
+            yield Fault(
+                place, f"${{{kind}:…}} is only resolved in settings of `llms`, `tools` and `notifications`, not here."
+            )
         elif not secrets.NAME.fullmatch(name):
             yield Fault(place, f"{name[:100]!r} is not a name: use letters, digits and `_`, no digit first.")
         elif kind == "env" and not allow_env:
@@ -183,4 +211,14 @@ def _references(data: dict[str, Any], *, allow_env: bool) -> Iterator[Fault]:
             yield Fault(place, f"{name} is not on HECTOR_ENV_ALLOW.")
 
 
-RULES: list[Rule] = [_llms, _tools, _handlers, _schemas, _clear_secrets]
+def _is_resolved(data: dict[str, Any], path: tuple[str | int, ...]) -> bool:
+    match path:
+        case ["llms" | "tools", *rest]:
+            return len(rest) < 2 or rest[1] not in _PLAIN_KEYS
+        case ["notifications", int(at), str(key)]:
+            spec = channel_specs.get(str(data["notifications"][at].get("type", DEFAULT_CHANNEL)))
+            return spec is None or key in spec.references
+    return False
+
+
+RULES: list[Rule] = [_llms, _tools, _handlers, _schemas, _notifications, _clear_secrets]

@@ -1,8 +1,8 @@
 """The document's models: what may be written, and what each key means.
 
-`llms`, `tools` and `agents` are open sets: the entry's `provider` or `type` names the model that checks it. An editor
-reads the same models as JSON Schema (`json_schema`). What a later version of Hector brings is known by name here, so
-that it is refused as such and never ignored.
+`llms`, `tools`, `agents` and `notifications` are open sets: the entry's `provider` or `type` names the model that
+checks it. An editor reads the same models as JSON Schema (`json_schema`). What a later version of Hector brings is
+known by name here, so that it is refused as such and never ignored.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from apps.agents import registry
-from apps.agents.registry import Duration, LLMSpec, Spec, ToolSpec
+from apps.agents.registry import DEFAULT_CHANNEL, ChannelSpec, Duration, LLMSpec, Spec, ToolSpec
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 NOT_YET = "not available in this version of Hector"
+MOST_CHANNELS = 50  # of one App
 
 LATER_KEYS: dict[tuple[str | int, ...], set[str]] = {  # of the document itself, and of an agent
-    (): {"entry_points", "notifications", "document_stores", "embedders", "approval_policies"},
+    (): {"entry_points", "document_stores", "embedders", "approval_policies"},
     ("agents",): {"trigger", "agent_tools"},
 }
 LATER_TOOLS = {"files", "search", "ask_human"}
@@ -192,6 +193,11 @@ class Document(Spec):
     """What agents can do, by the name that the model sees."""
     agents: dict[Name, Annotated[AgentConfig, OneOf("type", lambda: AGENTS, later=LATER_AGENTS, default="llm")]] = {}
     """Agents that take tasks."""
+    notifications: Annotated[
+        list[Annotated[ChannelSpec, OneOf("type", lambda: registry.channel_specs, default=DEFAULT_CHANNEL)]],
+        Field(max_length=MOST_CHANNELS),
+    ] = []
+    """Who is told what happens, and how."""
     defaults: Defaults = Defaults()
     """For entries that leave something out."""
 
@@ -202,7 +208,7 @@ def model_at(path: tuple[str | int, ...], data: Mapping[str, Any]) -> type[Spec]
         return Document
     if len(path) == 2 and path[0] in Document.model_fields:
         marks = Document.model_fields[str(path[0])].annotation
-        for mark in getattr(get_args(marks)[1], "__metadata__", ()) if get_args(marks) else ():
+        for mark in getattr(get_args(marks)[-1], "__metadata__", ()) if get_args(marks) else ():
             if isinstance(mark, OneOf):
                 entry = data[str(path[0])][path[1]]
                 return mark.models().get(entry.get(mark.key, mark.default))

@@ -41,6 +41,9 @@ class RetentionBody(Body):
         min_value=0, max_value=_MOST, required=False, allow_null=True, help_text="Ended tasks. 0: any number."
     )
     dead_letters = Duration(required=False, allow_null=True, help_text="After one was resolved. 0: without end.")
+    notifications = Duration(
+        required=False, allow_null=True, help_text="After one has arrived or was given up. 0: without end."
+    )
 
 
 @extend_schema_serializer(component_name="Retention")
@@ -48,6 +51,7 @@ class RetentionOut(serializers.Serializer[Any]):
     tasks = serializers.CharField(help_text="How long a task is kept after its end.")
     tasks_max = serializers.IntegerField(help_text="How many ended tasks are kept.")
     dead_letters = serializers.CharField(help_text="How long a dead letter, and its task, is kept once it is resolved.")
+    notifications = serializers.CharField(help_text="How long the log of notifications is kept.")
     own = serializers.ListField(child=serializers.CharField(), help_text="Those that are not the installation's.")
 
 

@@ -1,0 +1,122 @@
+"""Who is told what happens, and what became of each message (App schema).
+
+State changes only through `apps.triggers.notifications.lifecycle` and `apps.triggers.notifications.deliveries`.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from apps.agents.models import OrderedJSON
+
+
+class Channel(models.Model):
+    """A receiver that the configuration names now, and how it is doing. Its id is the key of its queue entry."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        FAILING = "failing"  # and still tried
+        DISABLED = "disabled"  # given up after repeated failure, until somebody enables it
+        OFF = "off"  # the configuration says so
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=64, unique=True)
+    type = models.CharField(max_length=20)
+    spec = OrderedJSON()  # as in the document, checked: `${secret:…}` references stay references
+    enabled = models.BooleanField()  # what the configuration says
+    disabled_at = models.DateTimeField(null=True)
+    disabled_because = models.TextField(default="", db_default="")
+    failing_since = models.DateTimeField(null=True)  # the first failed attempt after the last message that arrived
+    delivered_at = models.DateTimeField(null=True)  # when the last message arrived
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(disabled_at=None, disabled_because="")
+                | (Q(disabled_at__isnull=False) & ~Q(disabled_because="")),
+                name="channel_disabled_because",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def state(self) -> State:
+        if not self.enabled:
+            return self.State.OFF
+        if self.disabled_at is not None:
+            return self.State.DISABLED
+        return self.State.ACTIVE if self.failing_since is None else self.State.FAILING
+
+
+class Delivery(models.Model):
+    """A message to one channel: the log, and while it is `waiting`, the work.
+
+    It names its channel, event and task without a foreign key: the log outlives them. Its id is the message's, the
+    same in every attempt.
+    """
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        DELIVERED = "delivered"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    channel = models.CharField(max_length=64)
+    event = models.BigIntegerField(null=True)  # null: a test
+    type = models.CharField(max_length=32)
+    task = models.UUIDField(null=True)
+    message = models.JSONField()
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    attempts = models.PositiveIntegerField(default=0)  # all of them
+    tries = models.PositiveIntegerField(default=0)  # of the schedule: starts over when it is redelivered
+    next_attempt_at = models.DateTimeField(null=True)
+    error = models.TextField(default="", db_default="")  # why it has not arrived, as far as that is known
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["event", "channel"], name="delivery_once"),
+            models.CheckConstraint(
+                condition=Q(status="waiting", next_attempt_at__isnull=False, finished_at=None)
+                | Q(status__in=["delivered", "failed"], next_attempt_at=None, finished_at__isnull=False),
+                name="delivery_waits_or_is_finished",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["channel", "next_attempt_at"], condition=Q(status="waiting"), name="delivery_waiting"),
+            models.Index(fields=["channel", "-id"], name="delivery_channel"),
+            models.Index(fields=["status", "-id"], name="delivery_status"),
+            models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="delivery_finished"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} to {self.channel}"
+
+    @property
+    def is_test(self) -> bool:
+        return self.event is None
+
+
+class DeliveryAttempt(models.Model):
+    """One try to deliver, and what came back. Append-only."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="log")
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField(db_default=Now())
+    seconds = models.FloatField()
+    status = models.PositiveSmallIntegerField(null=True)  # of HTTP, if there was an answer
+    answer = models.TextField(default="", db_default="")  # its beginning
+    error = models.TextField(default="", db_default="")  # empty: it arrived
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["delivery", "number"], name="delivery_attempt_number")]
