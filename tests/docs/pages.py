@@ -11,7 +11,7 @@ from tests.support.installation import ROOT
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_FILE = re.compile(r"# ([\w.-]+\.yaml)$")
+_FILE = re.compile(r"# ([\w.-]+\.(?:yaml|py))$")
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,11 @@ PRINTED = {  # what a page promises that its commands print
     "docs/apps.md": ["suspended", "The App toys is active"],
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
     "docs/durability.md": ["Nothing is wrong."],
+    "docs/notifications.md": ["test http://127.0.0.1:", "execution_completed http://127.0.0.1:"],
     "docs/operating.md": ['"database": "connected"'],
     "docs/tools.md": ["$HOME; rm -rf /\\n", "which Apps may not reach"],
 }
+RECEIVER = "9009"  # the port of a page's own server
 WITH_COMMANDS = [page for page in PAGES if page.blocks("sh")]
 
 
@@ -43,6 +45,7 @@ def port(installation: Installation) -> Iterator[int]:
             pytest.fail("there is no curl")
         pytest.skip("there is no curl")
     (installation.home / "secret").write_text(SECRETS["HECTOR_AUTH_SECRET"])
+    installation.env["HECTOR_HTTP_ALLOW"] = "localhost"
     chosen, log = free_port(), installation.home / "serve.log"
     with log.open("w") as output:
         serving = installation.start(
@@ -77,6 +80,7 @@ def fault_of(page: Page, installation: Installation, port: int, tmp_path: Path) 
     prepare(directory, page, installation)
     script = "".join(f"echo '--- {block.place}'\n{block.text}" for block in page.blocks("sh"))
     script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    script = f"trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n{script}"  # what the page has left running
     done = subprocess.run(
         ["sh", "-eu", "-c", script],
         cwd=directory,
@@ -97,11 +101,13 @@ def prepare(directory: Path, page: Page, installation: Installation) -> None:
     """A directory like that of somebody who reads the page: an environment, state, and the files of the page."""
     programs = directory / ".venv" / "bin"
     programs.mkdir(parents=True)
-    (programs / "hector").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "manage.py"}" "$@"\n')
-    (programs / "hector").chmod(0o755)
+    for name, arguments in (("hector", f'"{ROOT / "manage.py"}"'), ("python3", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        (programs / name).chmod(0o755)
     (programs / "activate").write_text("")
     (directory / ".hector").symlink_to(installation.home)
     (directory / ".curlrc").write_text("fail-with-body\nmax-time = 60\n")
-    for block in page.blocks("yaml"):
+    receiver = str(free_port())
+    for block in page.blocks("yaml", "python"):
         if block.file:
-            (directory / block.file).write_text(block.text)
+            (directory / block.file).write_text(block.text.replace(RECEIVER, receiver))
