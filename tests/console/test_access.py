@@ -59,8 +59,8 @@ VALUES |= {
 }
 
 
-def addresses() -> list[tuple[str, str]]:
-    """Name and address of every page of the site, also of those that Django and Unfold bring."""
+def patterns() -> list[tuple[str, str]]:
+    """Name and pattern of every page of the site, also of those that Django and Unfold bring."""
     found = []
 
     def walk(patterns: list[object], prefix: str) -> None:
@@ -69,12 +69,20 @@ def addresses() -> list[tuple[str, str]]:
             if hasattr(entry, "url_patterns"):
                 walk(entry.url_patterns, path)
                 continue
-            for marker, value in VALUES.items():
-                path = path.replace(marker, value)
             if not path.startswith("^") and "(?P" not in path:
                 found.append((getattr(entry, "name", None) or path, f"/admin/{path}"))
 
     walk(site.get_urls(), "")
+    return found
+
+
+def addresses() -> list[tuple[str, str]]:
+    """Name and address of every page of the site, where there is nothing."""
+    found = []
+    for name, path in patterns():
+        for marker, value in VALUES.items():
+            path = path.replace(marker, value)
+        found.append((name, path))
     return found
 
 
