@@ -96,6 +96,14 @@ def installation(tmp_path: Path, django_db_setup: None) -> Iterator[Installation
     made.remove()
 
 
+@pytest.fixture(scope="module")
+def shared_installation(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[Installation]:
+    """One for all tests of a module, where what they start takes long."""
+    made = Installation.create(tmp_path_factory.mktemp("shared") / "installation", next(_numbers))
+    yield made
+    made.remove()
+
+
 @pytest.fixture
 def empty_installation(tmp_path: Path) -> Iterator[Installation]:
     """An installation that has never been started: no migration has run."""

@@ -18,8 +18,10 @@ from apps.tenancy.context import in_app
 from apps.tenancy.http.authentication import OPERATOR
 from hector_site import drain
 from tests.api.conftest import Person
+from tests.ops.processes import free_port, healthy
 from tests.support import environment
 from tests.support.installation import Installation
+from tests.support.starter import Starter
 from tests.support.work import wait_for
 
 DOCUMENT = """
@@ -79,20 +81,19 @@ def opened(port: int, task: str) -> Stream | None:
     return None
 
 
-@pytest.fixture
-def port(installation: Installation) -> int:
+@pytest.fixture(scope="module")
+def port(shared_installation: Installation, starter: Starter) -> int:
     """Of `hector serve` with one worker and room for one stream; its default App has the agent `slow`."""
-    from tests.ops.processes import free_port, healthy
-
     number = free_port()
-    (installation.home / "hector.yaml").write_text(DOCUMENT)
+    (shared_installation.home / "hector.yaml").write_text(DOCUMENT)
     one = {"HECTOR_WEB_STREAMS": "1", "HECTOR_WEB_PROCESSES": "1", "HECTOR_QUEUE_WORKERS": "1"}
-    with (installation.home / "serve.log").open("w") as log:
-        installation.start("serve", "--port", str(number), env=one, stdout=log, stderr=log)
+    log = shared_installation.home / "serve.log"
+    shared_installation.fork(starter, "serve", "--port", str(number), log=log, **one)
     wait_for(lambda: healthy(number), seconds=40, what="hector serve is healthy")
     return number
 
 
+@pytest.mark.xdist_group("stream")
 def test_a_stream_follows_a_task_to_its_end_and_resumes_where_it_broke(port: int) -> None:
     _, task = call(port, "POST", "/tasks", {"agent": "slow", "input": "hello"})
     with closing(Stream(port, task["id"])) as stream:
@@ -110,6 +111,7 @@ def test_a_stream_follows_a_task_to_its_end_and_resumes_where_it_broke(port: int
         assert stream.answer.status == 204, "which tells a browser not to come back"
 
 
+@pytest.mark.xdist_group("stream")
 def test_a_reader_that_goes_away_frees_its_place(port: int) -> None:
     call(port, "POST", "/admin/queue/pause", {"reason": "the task stays pending"})
     _, task = call(port, "POST", "/tasks", {"agent": "slow", "input": "hello"})
@@ -121,6 +123,7 @@ def test_a_reader_that_goes_away_frees_its_place(port: int) -> None:
     call(port, "POST", f"/tasks/{task['id']}/cancel")
     assert list(stream)[-1]["type"] == "execution_cancelled"
     stream.close()
+    call(port, "POST", "/admin/queue/resume")
 
 
 # --- in this process --------------------------------------------------------------------------------------------------

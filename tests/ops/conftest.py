@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,13 @@ import pytest
 
 from tests.ops.processes import free_port, healthy
 from tests.support.installation import Installation
+from tests.support.starter import Forked, Starter
 from tests.support.work import wait_for
 
 
 @dataclass
 class Running:
-    process: subprocess.Popen[str]
+    process: Forked
     port: int
     log: Path
     installation: Installation
@@ -26,15 +26,13 @@ class Running:
 
 
 @pytest.fixture
-def start(installation: Installation) -> Callable[..., Running]:
+def start(installation: Installation, starter: Starter) -> Callable[..., Running]:
     """Starts `hector web` or `hector serve` and waits until it is healthy."""
 
     def run(command: str, *arguments: str, **env: str) -> Running:
         port, log = free_port(), installation.home / f"{command}.log"
-        with log.open("w") as output:
-            process = installation.start(
-                command, "--port", str(port), *arguments, env=env, stdout=output, stderr=subprocess.STDOUT
-            )
+        log.unlink(missing_ok=True)  # of an earlier start
+        process = installation.fork(starter, command, "--port", str(port), *arguments, log=log, **env)
         running = Running(process, port, log, installation)
         wait_for(lambda: healthy(port) or process.poll() is not None, seconds=30, what=f"{command} is healthy")
         assert process.poll() is None, running.logged()

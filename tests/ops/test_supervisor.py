@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+from pytest_django import DjangoDbBlocker
 
+from apps.agents.models import Agent
 from apps.ops.supervisor import LONGEST_PAUSE, pause
+from apps.tenancy.context import in_app
 from tests.ops.conftest import Running
 from tests.ops.processes import alive, child, database_away, family, get, healthy
 from tests.support.installation import ROOT, Installation
+from tests.support.starter import Starter
 from tests.support.work import wait_for
 
 SCRIPT = """
@@ -128,11 +132,10 @@ def test_killing_serve_leaves_nobody(start: Callable[..., Running]) -> None:
     wait_for(lambda: not any(map(alive, everybody)), seconds=30, what="nobody is left")
 
 
-def test_a_worker_ends_in_time_although_its_database_is_gone(installation: Installation) -> None:
+def test_a_worker_ends_in_time_although_its_database_is_gone(installation: Installation, starter: Starter) -> None:
     log = installation.home / "worker.log"
-    with log.open("w") as output:
-        worker = installation.start("worker", "--queue-workers", "1", env={"HECTOR_GRACE": "2s"}, stderr=output)
-    wait_for(lambda: "shift_started" in log.read_text(), what="on shift")
+    worker = installation.fork(starter, "worker", "--queue-workers", "1", log=log, HECTOR_GRACE="2s")
+    wait_for(lambda: log.exists() and "shift_started" in log.read_text(), what="on shift")
     everybody = family(worker.pid)
     with database_away(installation):
         worker.send_signal(signal.SIGTERM)
@@ -157,19 +160,20 @@ def test_the_first_start_tells_how_to_begin(start: Callable[..., Running]) -> No
 
 @pytest.mark.sampled("sqlite")
 def test_a_watched_file_is_applied_when_it_changes_and_a_bad_one_is_not(
-    start: Callable[..., Running], installation: Installation
+    start: Callable[..., Running], installation: Installation, django_db_blocker: DjangoDbBlocker
 ) -> None:
     agent = "{type: llm, llm: say, instruction: Answer}"
     document = 'version: "2"\nllms:\n  say: {provider: scripted, script: [{text: Hi}]}\nagents:\n  %s: ' + agent + "\n"
     file = installation.home / "watched.yaml"
     file.write_text(document % "one")
     serve = start("serve", "--queue-workers", "1", "-c", str(file), "--watch")
-    file.write_text("agents: {")
-    wait_for(lambda: "config_refused" in serve.logged(), what="the bad file is refused")
-    assert agents(serve) == ["one"]
-    file.write_text(document % "two")
-    wait_for(lambda: "config_applied" in serve.logged(), what="the good file is applied")
-    assert agents(serve) == ["two"]
+    with django_db_blocker.unblock():
+        file.write_text("agents: {")
+        wait_for(lambda: "config_refused" in serve.logged(), what="the bad file is refused")
+        assert agents(serve) == ["one"]
+        file.write_text(document % "two")
+        wait_for(lambda: "config_applied" in serve.logged(), what="the good file is applied")
+        assert agents(serve) == ["two"]
     assert get(serve.port)[0] == 200
     serve.process.send_signal(signal.SIGTERM)
     assert serve.process.wait(30) == 0
@@ -180,8 +184,5 @@ def direct(serve: Running) -> list[psutil.Process]:
 
 
 def agents(serve: Running) -> list[str]:
-    return serve.installation.python(
-        "from apps.tenancy.context import in_app\n"
-        "from apps.agents.models import Agent\n"
-        "with in_app('default'): print(*Agent.objects.values_list('name', flat=True))"
-    ).split()
+    with serve.installation.inside(), in_app("default"):
+        return list(Agent.objects.values_list("name", flat=True))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import environment
 from tests.support.installation import ROOT
 
 PACKAGES = ("apps", "hector_site", "hector_demo")
@@ -31,8 +30,6 @@ for name in ("404.html", "403_csrf.html", "admin/login.html", "console/task.html
 for name in ("console/console.css", "console/live.js", "console/logo.svg"):
     assert finders.find(name).startswith(WHEEL), name
 """
-
-pytestmark = pytest.mark.skipif(environment.SERVER is not None, reason="no database has a part in it")
 
 
 @pytest.fixture(scope="module")

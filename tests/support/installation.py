@@ -83,22 +83,16 @@ class Installation:
         }
         return cls(home=home, url=url, env=env)
 
-    def run(
-        self, *arguments: str, check: bool = True, timeout: float = 60, **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs `manage.py` with the arguments to its end. With `check`, another exit code than 0 fails the test."""
-        done = subprocess.run(
-            self._command(arguments), env=self.env | env, cwd=self.home, text=True, capture_output=True, timeout=timeout
-        )
-        if check and done.returncode != 0:
-            raise AssertionError(f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
-
     def start(self, *arguments: str, **popen: Any) -> subprocess.Popen[str]:
         """Starts `manage.py` with the arguments in a process group of its own, which is killed after the test."""
         env = self.env | popen.pop("env", {})
         process = subprocess.Popen(
-            self._command(arguments), env=env, cwd=self.home, text=True, start_new_session=True, **popen
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            env=env,
+            cwd=self.home,
+            text=True,
+            start_new_session=True,
+            **popen,
         )
         self.processes.append(process)
         return process
@@ -133,9 +127,6 @@ class Installation:
         )
         assert done.returncode == 0, f"ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
-
-    def _command(self, arguments: tuple[str, ...]) -> list[str]:
-        return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
     def stop(self) -> None:
         """Kills its processes."""

@@ -19,7 +19,7 @@ from tests.support import environment
 
 ENGINE = "postgresql" if environment.SERVER else "sqlite"
 ON_A_DATABASE = {"_django_db_helper", "django_db_setup", "empty_installation", "on_postgresql"}
-STARTS_PROCESSES = {"installation", "empty_installation"}
+STARTS_PROCESSES = {"installation", "shared_installation", "empty_installation"}
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
