@@ -53,6 +53,13 @@ CONFIGURE = {
     "apply": _django("applies a document to an App"),
     "export": _django("prints an App's document"),
 }
+DECIDE = {
+    "approvals": _django("lists what waits for people"),
+    "approve": _django("approves a call, answers a question, raises a limit"),
+    "reject": _django("rejects what waits for people"),
+    "grants": _django("lists what runs without asking"),
+    "revoke": _django("revokes a grant"),
+}
 MAINTAIN = {
     "migrate": _django("brings the database up to date, every App of it"),
     "check_integrity": _django("checks tasks and queue, and repairs them if asked to"),
@@ -75,7 +82,13 @@ INSPECT = {
     "showmigrations": _django("lists the migrations of the shared schema"),
     "sqlmigrate": _django("prints the SQL of a migration"),
 }
-GROUPS = {"Run": RUN, "Configure": CONFIGURE, "Maintain": MAINTAIN, "Look inside and develop": INSPECT}
+GROUPS = {
+    "Run": RUN,
+    "Configure": CONFIGURE,
+    "Decide": DECIDE,
+    "Maintain": MAINTAIN,
+    "Look inside and develop": INSPECT,
+}
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 

@@ -89,7 +89,11 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "task-approve": {"POST": Need.APPROVER},
     "task-reject": {"POST": Need.APPROVER},
     "approvals": _READ,
+    "approvals-decide": {"POST": Need.APPROVER},
+    "approval": _READ,
     "approval-decide": {"POST": Need.APPROVER},
+    "grants": _READ,
+    "grant-revoke": {"POST": Need.APPROVER},
     "task-fork": {"POST": Need.OPERATOR},
     "dead-letters": _READ,
     "dead-letter-groups": _READ,
@@ -198,6 +202,7 @@ _WITHOUT = ("init", "validate", "version", "openapi")
 _WITH = (
     *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "reencrypt"),
     *("suspend_app", "resume_app"),
+    *("approvals", "approve", "reject", "grants", "revoke"),
     *("createsuperuser", "changepassword", "clearsessions"),
     *("check", "shell", "dbshell", "makemigrations", "showmigrations", "sqlmigrate"),
 )

@@ -8,7 +8,6 @@ counted, so a bug costs a few of them and ends in the dead letters all the same.
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Iterator
 from typing import Final
@@ -20,12 +19,6 @@ from pydantic_ai import exceptions as ai
 from apps.agents.errors import Failure, HectorToolError
 
 RETRYABLE_STATUSES: Final = frozenset({408, 409, 425, 429})
-_LIMITS: Final = {
-    "request_limit": "requests",
-    "tool_calls_limit": "tool_calls",
-    "total_tokens_limit": "tokens",
-    "cost_limit": "cost_usd",
-}
 
 
 def judge(error: BaseException) -> Failure:
@@ -35,8 +28,6 @@ def judge(error: BaseException) -> Failure:
             return Failure(error.code, error.message, error.retryable, error.retry_after)
         case BaseExceptionGroup():
             return _worst_hope([judge(inner) for inner in error.exceptions])
-        case ai.UsageLimitExceeded():
-            return Failure("limit_reached", _limit_message(error.message), retryable=False)
         case ai.ModelAPIError():
             return _model_api(error)
         case ai.UnexpectedModelBehavior():
@@ -93,13 +84,6 @@ def _worst_hope(failures: list[Failure]) -> Failure:
     chosen = min(retryable, key=lambda failure: failure.retry_after or 0.0) if retryable else failures[0]
     message = "; ".join(dict.fromkeys(failure.message for failure in failures))
     return Failure(chosen.code, message, chosen.retryable, chosen.retry_after)
-
-
-def _limit_message(text: str) -> str:
-    match = re.search(r"(\w+_limit)`? of (\d+(?:\.\d+)?)", text)
-    if match is None:
-        return "the run reached a limit"
-    return f"the run reached its limit of {match[2]} {_LIMITS.get(match[1], match[1].removesuffix('_limit'))}"
 
 
 def _chain_text(error: BaseException) -> str:

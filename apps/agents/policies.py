@@ -53,8 +53,6 @@ class ApprovalPolicy(Spec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if "on_expiry" in self.model_fields_set and self.expires_in is None:
-            raise ValueError("`on_expiry` needs `expires_in`: without it nothing expires")
         if (self.on_expiry == "escalate") != (self.escalate_to is not None):
             raise ValueError("`on_expiry: escalate` and `escalate_to` need each other")
         if self.remind_after is not None and self.expires_in is not None and self.remind_after >= self.expires_in:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
@@ -42,6 +42,17 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class Requirement(Spec):
+    """Which calls people must approve, and by which policy."""
+
+    when: str = ""
+    """A condition in CEL on `args`, `tool`, `agent` and `task`, such as `args.amount > 100`; left out, every call."""
+    policy: str = ""
+    """An entry of `approval_policies`; left out, one approver."""
+    tools: list[str] = []
+    """Names of an MCP server's tools; left out, all of them."""
+
+
 class ToolSpec(Spec):
     """What every entry of `tools` may say; each tool type adds its own keys."""
 
@@ -49,14 +60,36 @@ class ToolSpec(Spec):
     """What kind of tool this is."""
     description: str = ""
     """Tells the model what the tool does and when to use it."""
-    require_approval: bool | str | list[str] = False
-    """Whether a person must approve each call."""
+    require_approval: bool | str | list[str] | Requirement = False
+    """Whether people must approve calls: all (true, or the name of a policy), those of some tools of an MCP server
+    (their names), or those that a condition is true of."""
     approval_prompt: str = ""
-    """What that person is asked."""
+    """What these people are asked."""
+    on_reject: Literal["continue", "fail"] = "continue"
+    """What a rejected call does: the model is told and goes on, or the task fails."""
+    risk: Literal["low", "medium", "high"] | None = None
+    """How much can go wrong, for those who decide."""
     idempotent: bool = False
     """True: the tool may be run again after a crash without asking."""
     timeout: Duration | None = None
     """The longest that one call may take."""
+
+    def policies(self) -> set[str]:
+        """The approval policies that it names."""
+        requirement = self.requirement()
+        return {requirement.policy} if requirement and requirement.policy else set()
+
+    def requirement(self) -> Requirement | None:
+        """Which calls people must approve; None: none."""
+        match self.require_approval:
+            case bool(required):
+                return Requirement() if required else None
+            case str(policy):
+                return Requirement(policy=policy)
+            case list(tools):
+                return Requirement(tools=tools) if tools else None
+            case requirement:
+                return requirement
 
 
 class Price(Spec):

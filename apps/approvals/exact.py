@@ -12,6 +12,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from apps.queue import sql
+from hector_site.problems import pointer
 
 MOST_FAULTS = 20
 
@@ -39,8 +40,4 @@ def faults(schema: dict[str, Any], value: Any, field: str) -> list[tuple[str, st
         found = list(Draft202012Validator(schema, registry=Registry()).iter_errors(value))
     except (SchemaError, Unresolvable, RecursionError) as error:
         return [(f"/{field}", f"The tool's schema cannot check this: {type(error).__name__}.")]
-    return sorted((_pointer([field, *fault.absolute_path]), fault.message[:200]) for fault in found[:MOST_FAULTS])
-
-
-def _pointer(path: list[Any]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return sorted((pointer(field, *fault.absolute_path), fault.message[:200]) for fault in found[:MOST_FAULTS])

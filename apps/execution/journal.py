@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
@@ -18,9 +20,11 @@ from pydantic_ai.usage import RunUsage
 
 from apps.agents.errors import PermanentError
 from apps.agents.llms import chain
+from apps.approvals import grants
+from apps.approvals.models import Grant
 from apps.queue.faults import Point, reach
 from apps.queue.handler import Job
-from apps.tasks import checkpoints, journal
+from apps.tasks import checkpoints, journal, replay
 from apps.tasks.events import EventType, NewEvent
 from apps.tasks.journal import Change, NewCheckpoint, Run, Settlement
 from apps.tasks.lifecycle import Started
@@ -51,6 +55,22 @@ class Decided:
 
 
 @dataclass(frozen=True)
+class Permit:
+    """What lets a call run: a decision of people about it, a grant, or nothing but that nobody has to be asked."""
+
+    decided: Decided | None = None
+    grant: Grant | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any] | None:
+        """Those that people have changed the call to, if they have."""
+        return self.decided.arguments if self.decided else None
+
+    def facts(self) -> dict[str, Any]:
+        return {"approval": self.decided.approval} if self.decided else {}
+
+
+@dataclass(frozen=True)
 class Recorded:
     """How a tool call ended: with a `value`, or as a `failed` or `retry` answer that the model gets."""
 
@@ -75,6 +95,8 @@ class RunJournal:
         self._calls: dict[str, Recorded] = {}
         self._in_doubt: dict[str, dict[str, Any]] = {}  # calls that were started, each with the arguments if changed
         self._decided: dict[str, Decided] = {}  # calls that may start
+        self._broke: dict[str, str] = {}  # calls that failed an attempt, each with its error
+        self._raised: Counter[str] = Counter()  # what people have raised limits by
         for point in started.checkpoints:
             self._remember(point)
 
@@ -95,6 +117,9 @@ class RunJournal:
                 self._calls[point.key] = Recorded(result["kind"], result["value"])
             case Kind.TOOL_FAILED:
                 self._in_doubt.pop(point.key, None)
+                self._broke[point.key] = point.content.get("error", "")
+            case Kind.LIMIT_RAISED:
+                self._raised[point.key.partition(":")[2]] += point.content["raise_by"]
 
     # --- What earlier attempts left ---------------------------------------------------------------------------------
     def history(self, prompt: str) -> list[ModelMessage]:
@@ -109,6 +134,11 @@ class RunJournal:
 
     def _results(self) -> dict[str, Any]:
         return {key: call.value for key, call in self._calls.items()}
+
+    def calls_to_make(self) -> int:
+        """How many of the calls that the last model turn asks for have no result yet."""
+        asked = replay.calls_in(self._turns[-1], len(self._turns)) if self._turns else []
+        return sum(call.call not in self._calls for call in asked)
 
     def used(self) -> RunUsage:
         """What earlier attempts used up of the agent's limits."""
@@ -131,6 +161,14 @@ class RunJournal:
         """The arguments that people had changed a call in doubt to, if they had."""
         arguments: dict[str, Any] | None = self._in_doubt[key].get("arguments")
         return arguments
+
+    def broke(self, key: str) -> str:
+        """What this call failed an earlier attempt with; empty if it did not."""
+        return self._broke.get(key, "")
+
+    def raised(self, limit: str) -> float:
+        """What people have raised the limit by."""
+        return self._raised[limit]
 
     def decided(self, key: str) -> Decided | None:
         """What lets this call start, if people have decided about it."""
@@ -181,10 +219,18 @@ class RunJournal:
         self._turns.append(turn)
         self.note([point], [NewEvent(EventType.LLM_COMPLETED, payload)], usage=True)
 
-    def call_starts(self, key: str, payload: dict[str, Any], *, once: bool) -> None:
-        """Notes that a tool is about to run; of one that must not run twice, as a checkpoint."""
-        started = [NewCheckpoint(Kind.TOOL_STARTED, key, {})] if once else []
-        self.note(started, [NewEvent(EventType.TOOL_CALL_STARTED, payload)])
+    def call_starts(self, key: str, payload: dict[str, Any], permit: Permit, *, once: bool) -> None:
+        """Notes that a tool is about to run; of one that must not run twice, as a checkpoint.
+
+        That checkpoint uses up the decision that let it run.
+        """
+        changed = {} if permit.arguments is None else {"arguments": permit.arguments}
+        started = [NewCheckpoint(Kind.TOOL_STARTED, key, {**permit.facts(), **changed})] if once else []
+        events = [NewEvent(EventType.TOOL_CALL_STARTED, {**payload, **permit.facts()})]
+        if permit.grant is not None:
+            used = {"grant": str(permit.grant.pk), "tool": payload["tool"], "call": key}
+            events.insert(0, NewEvent(EventType.GRANT_USED, used))
+        self.note(started, events, also=[] if permit.grant is None else [partial(grants.count_use, permit.grant)])
 
     def call_ended(self, key: str, recorded: Recorded, payload: dict[str, Any]) -> None:
         """Records how a tool call ended; it will not run again.
@@ -207,7 +253,10 @@ class RunJournal:
 
     def call_broke(self, key: str, payload: dict[str, Any]) -> None:
         """Records that a tool call failed the attempt; another attempt may run it again."""
-        self.note([NewCheckpoint(Kind.TOOL_FAILED, key, {})], [NewEvent(EventType.TOOL_CALL_COMPLETED, payload)])
+        self.note(
+            [NewCheckpoint(Kind.TOOL_FAILED, key, {"error": payload["error"]})],
+            [NewEvent(EventType.TOOL_CALL_COMPLETED, payload)],
+        )
 
     def note(
         self,
@@ -215,10 +264,11 @@ class RunJournal:
         events: list[NewEvent] | None = None,
         *,
         usage: bool = False,
+        also: list[Callable[[], object]] | None = None,
     ) -> None:
         self._bytes += sum(point.stored.size for point in checkpoints or [])
         snapshot = dict(self.usage) if usage else None
-        self._hand_in(Change(self.run, checkpoints or [], events or [], snapshot))
+        self._hand_in(Change(self.run, checkpoints or [], events or [], snapshot, also=also or []))
 
     async def sync(self) -> None:
         """Waits until everything is committed. Raises LostLease if this run does not own its task any more."""

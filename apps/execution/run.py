@@ -15,7 +15,6 @@ import traceback
 import weakref
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -29,8 +28,12 @@ from apps.agents import handlers
 from apps.agents.config.spec import AgentSpec
 from apps.agents.errors import PermanentError, classify, scrub
 from apps.agents.llms.scripted import request_number
+from apps.agents.policies import Policy
 from apps.agents.threads import in_thread
+from apps.approvals import grants
 from apps.approvals import lifecycle as approvals
+from apps.approvals.models import Grant
+from apps.execution.budget import Budget, LimitReached
 from apps.execution.journal import Drained, RunJournal
 from apps.execution.runtime import Runtime, Runtimes
 from apps.execution.toolset import Deps, deferred
@@ -44,9 +47,12 @@ from apps.tasks.errors import TaskError
 from apps.tasks.journal import Settlement
 from apps.tasks.lifecycle import Started
 from apps.tasks.models import Task
+from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 
 log = structlog.get_logger(__name__)
+_UNLIMITED = UsageLimits(request_limit=None)  # limits are `apps.execution.budget`'s
+_ABOUT = ("input", "session", "tags", "metadata", "priority", "created_by")  # of a task, for conditions
 _runtimes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Runtimes] = weakref.WeakKeyDictionary()
 
 
@@ -87,6 +93,10 @@ async def _attempt(job: Job, started: Started, journal: RunJournal) -> Settlemen
         return transitions.hand_back(journal.run) if job.stop == "drain" else None
     except Drained:
         return transitions.hand_back(journal.run)
+    except LimitReached as reached:
+        if reached.question is not None:
+            return approvals.ask(job.app, journal.run, [reached.question])
+        return _failed(started, journal, _task_error(reached, journal.secrets))
     except LostLease:
         raise
     except Exception as error:  # noqa: BLE001 - whatever an agent, a tool or a library raises is the attempt's error
@@ -123,22 +133,40 @@ async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJo
     history = journal.history(asked)
     prompt = None if history else asked
     known = len(history)
-    deps = Deps(job.app.name, started.task.pk, journal)
+    budget = Budget(runtime.spec, journal, started.task.ran_seconds)
     async with runtime.agent.iter(
-        prompt, message_history=history or None, deps=deps, usage=journal.used(), usage_limits=_limits(runtime.spec)
+        prompt, message_history=history or None, deps=_deps(job, started.task, journal), usage_limits=_UNLIMITED
     ) as run:
         async for node in run:
             if Agent.is_model_request_node(node):
                 await journal.checkpoint()
+                budget.before_request()
                 request_number.set(journal.request_starts(runtime.model.model_name))
                 reach(Point.MODEL_ASKED)
-            elif Agent.is_call_tools_node(node) and len(run.all_messages()) > known:
-                reach(Point.MODEL_ANSWERED)
-                journal.request_ended(run.all_messages()[known:])
-                known = len(run.all_messages())
+            elif Agent.is_call_tools_node(node):
+                if len(run.all_messages()) > known:
+                    reach(Point.MODEL_ANSWERED)
+                    journal.request_ended(run.all_messages()[known:])
+                    known = len(run.all_messages())
+                budget.before_calls()
         assert run.result is not None
         output = run.result.output
     return {"text": output} if isinstance(output, str) else output
+
+
+def _deps(job: Job, task: Task, journal: RunJournal) -> Deps:
+    about = {name: getattr(task, name) for name in _ABOUT} | {"id": str(task.pk), "entry_point": task.entry_point or ""}
+
+    async def grant_for(tool: str, policy: Policy) -> Grant | None:
+        return await job.database.call(_covering, job.app, task, tool, policy)
+
+    return Deps(job.app.name, task.pk, journal, about, grant_for)
+
+
+def _covering(app: App, task: Task, tool: str, policy: Policy) -> Grant | None:
+    """(Database thread.)"""
+    with in_app(app):
+        return grants.covering(task, tool, policy)
 
 
 def _prompt(value: Any) -> str:
@@ -146,16 +174,6 @@ def _prompt(value: Any) -> str:
     if isinstance(value, dict) and set(value) == {"text"} and isinstance(value["text"], str):
         return value["text"]
     return json.dumps(value, ensure_ascii=False)
-
-
-def _limits(spec: AgentSpec) -> UsageLimits:
-    limits = spec.limits
-    return UsageLimits(
-        request_limit=limits.requests,
-        tool_calls_limit=limits.tool_calls,
-        total_tokens_limit=limits.tokens,
-        cost_limit=None if limits.cost_usd is None else Decimal(str(limits.cost_usd)),
-    )
 
 
 def _time_left(task: Task, started: Started) -> tuple[float | None, TaskError]:
@@ -168,7 +186,8 @@ def _time_left(task: Task, started: Started) -> tuple[float | None, TaskError]:
     if task.deadline is not None:
         left = (task.deadline - now).total_seconds()
         limits.append((left, TaskError("deadline_exceeded", "the task's deadline passed while it ran")))
-    if (wall_clock := started.spec.limits.wall_clock) is not None:
+    limits_of = started.spec.limits
+    if (wall_clock := limits_of.wall_clock) is not None and limits_of.on_breach == "fail":
         error = TaskError("limit_reached", f"the run reached its limit of {wall_clock:g} s wall_clock")
         limits.append((wall_clock - task.ran_seconds, error))
     if not limits:

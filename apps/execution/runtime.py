@@ -24,6 +24,7 @@ from apps.agents.config.references import resolver
 from apps.agents.config.spec import AgentSpec
 from apps.agents.llms import chain
 from apps.agents.registry import BuildContext, tool_types
+from apps.execution.gate import gates
 from apps.execution.toolset import Deps, JournaledToolset
 from apps.queue.database import DatabaseThread
 from apps.tasks.lifecycle import Started
@@ -138,7 +139,7 @@ def build(app: App, spec: AgentSpec, resolve: Callable[[str], str], stamp: Any) 
     context = BuildContext(app.name, workdir(app.name), fill)
     model = chain.build_chain(spec.llms, context)
     toolsets = [tool_types[tool.type].build(name, tool, context) for name, tool in spec.tools.items()]
-    tools = JournaledToolset(CombinedToolset(toolsets))
+    tools = JournaledToolset(CombinedToolset(toolsets), gates(spec))
     agent: Agent[Deps, Any] = Agent(
         model,
         name=spec.name,

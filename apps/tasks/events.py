@@ -37,6 +37,7 @@ class EventType(models.TextChoices):
     APPROVAL_REMINDED = "approval_reminded"  # {approval, kind, tool, call, policy?}
     APPROVAL_ESCALATED = "approval_escalated"  # the same: of the policy that asks now
     APPROVAL_EXPIRED = "approval_expired"  # {approval, kind, tool, call, policy?, outcome: approve | reject | fail}
+    GRANT_USED = "grant_used"  # {grant, tool, call}: the call needed no approval of its own
     GRANT_REVOKED = "grant_revoked"  # {grant, agent, tool, reason?}; of no task
     RETRY_SCHEDULED = "retry_scheduled"  # {attempt, error, delay_seconds}
     FORKED = "forked"  # {task, from_checkpoint: or null, reason?}: that task was made from this one
@@ -51,7 +52,7 @@ class EventType(models.TextChoices):
     NOTIFICATION_REDELIVERED = "notification_redelivered"  # {channel, total, delivery? or since?, reason?}
     LLM_STARTED = "llm_started"  # {request, model}
     LLM_COMPLETED = "llm_completed"  # {request, model, input_tokens?, output_tokens?, cost_usd?, seconds, error?}
-    TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments}
+    TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments, approval?: that let it run}
     TOOL_CALL_COMPLETED = "tool_call_completed"  # {tool, call, seconds, error?}
 
 

@@ -76,6 +76,7 @@ class Change:
     events: list[NewEvent] = field(default_factory=list)
     usage: dict[str, Any] | None = None
     settlement: Settlement | None = None
+    also: list[Callable[[], object]] = field(default_factory=list)  # writes what belongs to it, in its transaction
     number: int = 0  # counted from 1 within the run, so that none is written twice; 0: whoever hands it in takes care
 
 
@@ -155,7 +156,9 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
             for event, back in zip(_events(change), reversed(range(len(_events(change)))), strict=True)
         ]
     )
-    for change in ending:
+    for change in kept.values():
+        for write in change.also:
+            write()
         if change.settlement and change.settlement.also:
             change.settlement.also()
     _reach_points(kept.values())
@@ -190,10 +193,13 @@ def _merged(changes: Sequence[Change]) -> dict[Key, Change]:
     merged: dict[Key, Change] = {}
     for change in changes:
         if (whole := merged.get(_key(change))) is None:
-            merged[_key(change)] = replace(change, checkpoints=[*change.checkpoints], events=[*change.events])
+            merged[_key(change)] = replace(
+                change, checkpoints=[*change.checkpoints], events=[*change.events], also=[*change.also]
+            )
             continue
         whole.checkpoints += change.checkpoints
         whole.events += change.events
+        whole.also += change.also
         whole.usage = change.usage or whole.usage
         whole.settlement = change.settlement or whole.settlement
         whole.number = max(whole.number, change.number)

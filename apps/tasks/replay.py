@@ -145,10 +145,14 @@ def _calls(turns: Iterable[Checkpoint]) -> list[ToolCall]:
 
 def calls_of(turn: Checkpoint) -> list[ToolCall]:
     """The tool calls that a model turn asks for."""
-    number = int(turn.key.partition(":")[2])
+    return calls_in(turn.content, int(turn.key.partition(":")[2]))
+
+
+def calls_in(turn: dict[str, Any], number: int) -> list[ToolCall]:
+    """The same of the turn's content; `number` counts the turns of the journal from 1."""
     return [
         ToolCall(part["tool_name"], checkpoints.call_key(number, part["tool_call_id"]))
-        for message in turn.content.get("messages", [])
+        for message in turn.get("messages", [])
         for part in message.get("parts", ())
         if part.get("part_kind") == "tool-call" and part["tool_name"] != _OUTPUT_TOOL
     ]

@@ -47,7 +47,7 @@ def test_it_accepts_the_documents_that_come_with_hector(schema: dict[str, Any], 
         {"llms": {"a": {"model": "m"}}},
         {"llms": {"a": {"provider": "nobody"}}},
         {"llms": {"a": {"provider": "ollama", "model": "m", "script": []}}},
-        {"tools": {"a": {"type": "ask_human"}}},
+        {"tools": {"a": {"type": "search"}}},
         {"agents": {"a": {"limits": {"requests": 0}}}},
     ],
 )

@@ -128,16 +128,11 @@ def test_a_fault_is_reported_where_it_is(found: dict[str, Any], place: str, word
     ("found", "place"),
     [
         *((document(**{key: {}}), f"/{key}") for key in ("entry_points", "document_stores", "embedders")),
-        (document(approval_policies={}), "/approval_policies"),
         *((agent(type=kind), "/agents/a/type") for kind in ("sequential", "parallel", "loop", "conditional", "graph")),
         (agent(agent_tools=["b"]), "/agents/a/agent_tools"),
         (agent(trigger={"type": "timer"}), "/agents/a/trigger"),
         (agent(type="function", handler=LOOKUP["handler"], trigger={}), "/agents/a/trigger"),
-        *((tool(type=kind), "/tools/lookup/type") for kind in ("files", "search", "ask_human")),
-        *(
-            (tool(**LOOKUP, require_approval=value), "/tools/lookup/require_approval")
-            for value in (True, "four_eyes", ["x"])
-        ),
+        *((tool(type=kind), "/tools/lookup/type") for kind in ("files", "search")),
     ],
 )
 def test_what_a_later_version_brings_is_refused_as_such(found: dict[str, Any], place: str) -> None:

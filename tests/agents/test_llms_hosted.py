@@ -11,9 +11,8 @@ import httpx2
 import pytest
 from pydantic import ValidationError
 from pydantic_ai import Agent
-from pydantic_ai.exceptions import ModelHTTPError, UsageLimitExceeded
+from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.models import Model
-from pydantic_ai.usage import UsageLimits
 
 from apps.agents import registry
 from apps.agents.errors import Failure, PermanentError, classify
@@ -224,31 +223,6 @@ async def test_a_model_that_goes_on_misbehaving_fails_for_good(
     ended = await failure(server, build)
 
     assert (ended.code, ended.retryable) == ("model_misbehaved", False)
-
-
-async def test_a_limit_is_named(server: ModelServer, build: Build) -> None:
-    server.script(calls(("weather", {"city": "Berlin"})))
-    agent = Agent(build(spec(server)))
-    agent.tool_plain(lambda city: "sunny", name="weather")
-
-    with pytest.raises(UsageLimitExceeded) as raised:
-        await agent.run("Weather?", usage_limits=UsageLimits(request_limit=2))
-
-    ended = classify(raised.value)
-    assert (ended.code, ended.retryable) == ("limit_reached", False)
-    assert ended.message == "the run reached its limit of 2 requests"
-
-
-async def test_a_priced_model_stops_at_its_cost_limit(server: ModelServer, build: Build) -> None:
-    server.script(calls(("weather", {"city": "Berlin"}), tokens=(1000, 500)))
-    agent = Agent(build(spec(server, price={"input": 1, "output": 2})))
-    agent.tool_plain(lambda city: "sunny", name="weather")
-
-    with pytest.raises(UsageLimitExceeded) as raised:
-        await agent.run("Weather?", usage_limits=UsageLimits(cost_limit=Decimal("0.005")))
-
-    assert classify(raised.value).message == "the run reached its limit of 0.005 cost_usd"
-    assert len(server.requests) == 3
 
 
 async def test_a_known_model_needs_no_price(server: ModelServer, build: Build) -> None:

@@ -29,17 +29,31 @@ def test_an_approval_looks_as_documented(viewer: Person, asked: Task) -> None:
     second, first = listed(viewer)
     assert first["id"] < second["id"]
     assert first.pop("requested_at").endswith("Z") and "may or may not" in first.pop("prompt")
+    assert "Confirm: somebody with the role approver has to agree; tests" in first.pop("explanation")
+    assert len(first.pop("digest")) == 64
     assert first == {
         "id": first["id"],
         "task": str(asked.pk),
         "agent": "clerk",
         "kind": "in_doubt",
+        "status": "open",
         "tool": "charge",
         "arguments": {"amount": 5},
-        "expires_at": None,
-        "decisions": [],
+        "schema": None,
+        "risk": "",
+        "on_reject": "continue",
+        "policy": "",
+        "requester": "tests",
+        "choices": ["ran", "run_again", "fail"],
         "required": 1,
+        "decisions": [],
+        "outcome": "",
+        "expires_at": None,
+        "reminded_at": None,
+        "escalated_at": None,
+        "closed_at": None,
     }
+    assert viewer.get(f"/approvals/{first['id']}").json()["choices"] == first["choices"]
 
 
 def test_a_task_names_what_it_waits_for_and_only_that(viewer: Person, approver: Person, asked: Task) -> None:

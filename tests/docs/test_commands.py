@@ -25,6 +25,7 @@ from tests.support.work import wait_for
 PRINTED = {  # what a page promises that its commands print
     "README.md": ["have been shipped", "event: execution_completed"],
     "docs/first-task.md": ["resumed_from", "Six times seven is 42."],
+    "docs/approvals.md": ["tool_call refund (risk: high)", "Pay this back?", "refunded 200 for A-2"],
     "docs/api.md": ['"text":"Hello from acme"}', "event: execution_completed", "TICKETS_TOKEN"],
     "docs/apps.md": ["suspended", "The App toys is active"],
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],

@@ -126,3 +126,9 @@ def not_a_number() -> dict[str, float]:
 def nul(value: dict[str, Any]) -> str:
     """Text with characters that not every database can store."""
     return "a\x00b\ud800"
+
+
+def charge_any(amount: int | str) -> str:
+    """Charges a card whatever is asked for."""
+    calls["charge_any"] += 1
+    return f"charged {amount}"

@@ -14,11 +14,12 @@ from django.conf import settings
 from pydantic import ValidationError
 
 from apps.agents import handlers
-from apps.agents.config import json_schemas, references
+from apps.agents.config import approval_rules, json_schemas, references
 from apps.agents.config.explain import explain
 from apps.agents.config.faults import ConfigInvalid, Fault
+from apps.agents.config.parts import entries, names, unknown
 from apps.agents.config.reading import Source, read
-from apps.agents.config.schema import NOT_YET, Document
+from apps.agents.config.schema import Document
 from apps.agents.registry import DEFAULT_CHANNEL, LLMSpec, ToolSpec, channel_specs
 from apps.tenancy import secrets
 from hector_site.problems import pointer
@@ -26,7 +27,15 @@ from hector_site.problems import pointer
 Rule = Callable[[dict[str, Any]], Iterator[Fault]]
 
 # Keys that no type resolves references in; of other keys of its own, the type says so itself.
-_PLAIN_KEYS = {*LLMSpec.model_fields, *ToolSpec.model_fields, "script", "parameters", "handler"}
+_PLAIN_KEYS = {
+    *LLMSpec.model_fields,
+    *ToolSpec.model_fields,
+    "script",
+    "parameters",
+    "handler",
+    "answer_schema",
+    "policy",
+}
 _CREDENTIAL = re.compile(
     r"(?i)authorization|^cookie$|(?:api|auth|access|secret|private|signing|encryption)[-_]?key$"
     r"|(?:^|[-_])(?:token|secret|password|passwd)$"
@@ -56,41 +65,26 @@ def check(source: Source, *, allow_env: bool = False) -> Document:
     return document
 
 
-def _entries(data: dict[str, Any], section: str) -> dict[str, dict[str, Any]]:
-    """The entries of a section that have the shape of one."""
-    found = data.get(section)
-    return {name: entry for name, entry in found.items() if isinstance(entry, dict)} if isinstance(found, dict) else {}
-
-
-def _names(data: dict[str, Any], section: str) -> list[str]:
-    found = data.get(section)
-    return list(found) if isinstance(found, dict) else []
-
-
-def _unknown(place: str, name: str, section: str, known: list[str]) -> Fault:
-    return Fault(place, f"There is no `{name}` in `{section}`; there is {', '.join(known) or 'nothing'}.")
-
-
 def _llms(data: dict[str, Any]) -> Iterator[Fault]:
     """Every llm that is named exists, every llm agent has one, and no fallback leads back to where it began."""
-    known = _names(data, "llms")
+    known = names(data, "llms")
     defaults = data.get("defaults")
     default = defaults.get("llm") if isinstance(defaults, dict) else None
     if isinstance(default, str) and default not in known:
-        yield _unknown("/defaults/llm", default, "llms", known)
-    for name, agent in _entries(data, "agents").items():
+        yield unknown("/defaults/llm", default, "llms", known)
+    for name, agent in entries(data, "agents").items():
         if agent.get("type", "llm") != "llm":
             continue
         llm = agent.get("llm")
         if isinstance(llm, str) and llm not in known:
-            yield _unknown(pointer("agents", name, "llm"), llm, "llms", known)
+            yield unknown(pointer("agents", name, "llm"), llm, "llms", known)
         elif llm is None and default is None:
             yield Fault(pointer("agents", name, "llm"), "The agent names no llm, and there is no `defaults.llm`.")
-    llms = _entries(data, "llms")
+    llms = entries(data, "llms")
     for name, llm in llms.items():
         fallback = llm.get("fallback")
         if isinstance(fallback, str) and fallback not in known:
-            yield _unknown(pointer("llms", name, "fallback"), fallback, "llms", known)
+            yield unknown(pointer("llms", name, "fallback"), fallback, "llms", known)
         circle = _circle(llms, name)
         if circle and name == min(circle):
             yield Fault(pointer("llms", name, "fallback"), f"The fallbacks go round: {' -> '.join([*circle, name])}.")
@@ -109,25 +103,22 @@ def _circle(llms: dict[str, dict[str, Any]], start: str) -> list[str]:
 
 
 def _tools(data: dict[str, Any]) -> Iterator[Fault]:
-    """Every tool that an agent names exists and is named once; approval waits for a later version."""
-    known = _names(data, "tools")
-    for name, agent in _entries(data, "agents").items():
+    """Every tool that an agent names exists and is named once."""
+    known = names(data, "tools")
+    for name, agent in entries(data, "agents").items():
         tools = agent["tools"] if isinstance(agent.get("tools"), list) else []
         for index, tool in enumerate(tools):
             place = pointer("agents", name, "tools", index)
             if isinstance(tool, str) and tool not in known:
-                yield _unknown(place, tool, "tools", known)
+                yield unknown(place, tool, "tools", known)
             elif tool in tools[:index]:
                 yield Fault(place, f"`{tool}` is named twice.")
-    for name, entry in _entries(data, "tools").items():
-        if entry.get("require_approval"):
-            yield Fault(pointer("tools", name, "require_approval"), f"Approval of tool calls is {NOT_YET}.")
 
 
 def _handlers(data: dict[str, Any]) -> Iterator[Fault]:
     """Every Python function that is named can be called."""
     for section in ("tools", "agents"):
-        for name, entry in _entries(data, section).items():
+        for name, entry in entries(data, section).items():
             if entry.get("type") == "function" and isinstance(entry.get("handler"), str):
                 try:
                     handlers.load(entry["handler"])
@@ -136,12 +127,16 @@ def _handlers(data: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _schemas(data: dict[str, Any]) -> Iterator[Fault]:
-    """Inputs and results are described by schemas that can be used."""
-    for name, agent in _entries(data, "agents").items():
+    """Inputs, results and answers are described by schemas that can be used."""
+    for name, agent in entries(data, "agents").items():
         for key in ("input_schema", "output_schema"):
             if isinstance(schema := agent.get(key), dict):
                 for path, detail in json_schemas.problems(schema, is_output=key == "output_schema"):
                     yield Fault(pointer("agents", name, key, *path), detail)
+    for name, tool in entries(data, "tools").items():
+        if isinstance(schema := tool.get("answer_schema"), dict):
+            for path, detail in json_schemas.problems(schema, is_output=False, is_object=False):
+                yield Fault(pointer("tools", name, "answer_schema", *path), detail)
 
 
 def _channels(data: dict[str, Any]) -> dict[int, dict[str, Any]]:
@@ -152,7 +147,7 @@ def _channels(data: dict[str, Any]) -> dict[int, dict[str, Any]]:
 
 def _notifications(data: dict[str, Any]) -> Iterator[Fault]:
     """Every channel has a name of its own, and every agent that one names exists."""
-    known = _names(data, "agents")
+    known = names(data, "agents")
     taken: set[str] = set()
     for at, entry in _channels(data).items():
         name = str(entry.get("name") or entry.get("type", DEFAULT_CHANNEL))
@@ -163,15 +158,15 @@ def _notifications(data: dict[str, Any]) -> Iterator[Fault]:
         agents = entry["agents"] if isinstance(entry.get("agents"), list) else []
         for index, agent in enumerate(agents):
             if isinstance(agent, str) and agent not in known:
-                yield _unknown(pointer("notifications", at, "agents", index), agent, "agents", known)
+                yield unknown(pointer("notifications", at, "agents", index), agent, "agents", known)
 
 
 def _clear_secrets(data: dict[str, Any]) -> Iterator[Fault]:
     """No credential is written in clear where one belongs: an `api_key`, a header, a variable of the environment."""
-    entries: list[tuple[str, Any, dict[str, Any]]] = [("notifications", *found) for found in _channels(data).items()]
+    written: list[tuple[str, Any, dict[str, Any]]] = [("notifications", *found) for found in _channels(data).items()]
     for section in ("llms", "tools"):
-        entries += [(section, *found) for found in _entries(data, section).items()]
-    for section, name, entry in entries:
+        written += [(section, *found) for found in entries(data, section).items()]
+    for section, name, entry in written:
         places: list[tuple[tuple[str | int, ...], Any]] = [
             ((section, name, key), entry.get(key)) for key in ("api_key", "secret")
         ]
@@ -221,4 +216,4 @@ def _is_resolved(data: dict[str, Any], path: tuple[str | int, ...]) -> bool:
     return False
 
 
-RULES: list[Rule] = [_llms, _tools, _handlers, _schemas, _notifications, _clear_secrets]
+RULES: list[Rule] = [_llms, _tools, _handlers, _schemas, approval_rules.approvals, _notifications, _clear_secrets]

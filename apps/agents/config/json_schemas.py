@@ -1,4 +1,4 @@
-"""What is wrong with the JSON Schema of an agent's input or result.
+"""What is wrong with the JSON Schema of an agent's input or result, or of an answer.
 
 A schema that passes can be used on any value: it refers to nothing outside (checking a value never downloads
 anything), to nothing that is not there, and never round in a circle.
@@ -22,9 +22,9 @@ _REFERENCES = ("$ref", "$dynamicRef")
 _SAME_VALUE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
 
 
-def problems(schema: dict[str, Any], *, is_output: bool) -> Iterator[tuple[Path, str]]:
-    """Where in the schema, and a sentence."""
-    if schema.get("type") != "object":
+def problems(schema: dict[str, Any], *, is_output: bool, is_object: bool = True) -> Iterator[tuple[Path, str]]:
+    """Where in the schema, and a sentence. `is_object`: its values have to be objects."""
+    if is_object and schema.get("type") != "object":
         yield ("type",), "The schema must be of `type: object`."
     try:
         Draft202012Validator.check_schema(schema)

@@ -17,6 +17,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from apps.agents import registry
+from apps.agents.policies import ApprovalPolicy
 from apps.agents.registry import DEFAULT_CHANNEL, ChannelSpec, Duration, LLMSpec, Spec, ToolSpec
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
@@ -24,10 +25,10 @@ NOT_YET = "not available in this version of Hector"
 MOST_CHANNELS = 50  # of one App
 
 LATER_KEYS: dict[tuple[str | int, ...], set[str]] = {  # of the document itself, and of an agent
-    (): {"entry_points", "document_stores", "embedders", "approval_policies"},
+    (): {"entry_points", "document_stores", "embedders"},
     ("agents",): {"trigger", "agent_tools"},
 }
-LATER_TOOLS = {"files", "search", "ask_human"}
+LATER_TOOLS = {"files", "search"}
 LATER_AGENTS = {"sequential", "parallel", "loop", "conditional", "graph"}
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -36,7 +37,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 # --- Agents ---------------------------------------------------------------------------------------------------------
 class Limits(Spec):
-    """What one task may use. A task that reaches a limit fails and says which; it never counts as completed."""
+    """What one task may use. A task that reaches a limit says which, and never counts as completed."""
 
     requests: Annotated[int, Field(gt=0)] | None = None
     """Requests to a model."""
@@ -48,6 +49,11 @@ class Limits(Spec):
     """US dollars, by the price of the model."""
     wall_clock: Duration | None = None
     """Time spent running, over all attempts."""
+    on_breach: Literal["fail", "ask"] = "fail"
+    """What reaching a limit does: the task fails, or waits until people have raised that limit or failed it. Then the
+    time is looked at before each request to a model."""
+    policy: str = ""
+    """With `on_breach: ask`, an entry of `approval_policies`; left out, one approver."""
 
 
 class Retry(Spec):
@@ -191,6 +197,8 @@ class Document(Spec):
     """Language models, by a name of your own."""
     tools: dict[Name, Annotated[ToolSpec, OneOf("type", tool_specs, later=LATER_TOOLS)]] = {}
     """What agents can do, by the name that the model sees."""
+    approval_policies: dict[Name, ApprovalPolicy] = {}
+    """Who has to agree to what needs approval, by a name of your own."""
     agents: dict[Name, Annotated[AgentConfig, OneOf("type", lambda: AGENTS, later=LATER_AGENTS, default="llm")]] = {}
     """Agents that take tasks."""
     notifications: Annotated[

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +24,7 @@ from apps.agents.config.schema import (
     llm_specs,
     tool_specs,
 )
+from apps.agents.policies import ApprovalPolicy, reachable
 from apps.agents.registry import Duration, LLMSpec, ToolSpec
 
 StoredLLM = Annotated[LLMSpec, OneOf("provider", llm_specs, extra="ignore")]
@@ -41,6 +43,8 @@ class AgentSpec(BaseModel):
     llms: list[StoredLLM] = []
     """The model to ask, then its fallbacks."""
     tools: dict[str, StoredTool] = {}
+    policies: dict[str, ApprovalPolicy] = {}
+    """Those that its tools and limits name, and those that these escalate to."""
     handler: str = ""
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
@@ -65,11 +69,13 @@ def resolve(document: Document, name: str) -> AgentSpec:
     common: dict[str, Any] = {field: getattr(agent, field) for field in AgentConfig.model_fields}
     match agent:
         case LLMAgent():
+            tools = {tool: document.tools[tool] for tool in agent.tools}
             return AgentSpec(
                 name=name,
                 instruction=agent.instruction,
                 llms=_chain(document, agent.llm or document.defaults.llm),
-                tools={tool: document.tools[tool] for tool in agent.tools},
+                tools=tools,
+                policies=_policies(document, agent, tools.values()),
                 output_schema=agent.output_schema,
                 limits=agent.limits,
                 **common,
@@ -77,6 +83,12 @@ def resolve(document: Document, name: str) -> AgentSpec:
         case FunctionAgent():
             return AgentSpec(name=name, handler=agent.handler, **common)
     raise TypeError(f"{type(agent).__name__} has no spec")
+
+
+def _policies(document: Document, agent: LLMAgent, tools: Iterable[ToolSpec]) -> dict[str, ApprovalPolicy]:
+    named = {policy for tool in tools for policy in tool.policies()} | {agent.limits.policy}
+    needed = set().union(*(reachable(name, document.approval_policies) for name in named if name))
+    return {name: policy for name, policy in document.approval_policies.items() if name in needed}
 
 
 def _chain(document: Document, name: str | None) -> list[LLMSpec]:

@@ -56,6 +56,11 @@ class McpTools(AbstractToolset[Any]):
         wanted = list(found) if self._spec.filter is None else self._spec.filter
         if missing := set(wanted) - found.keys():
             raise PermanentError("bad_config", f"the MCP server {self._name} has no tool {min(missing)}")
+        gated = self._spec.requirement()
+        if gated and (missing := set(gated.tools) - found.keys()):  # a name that is mistyped must not let its tool run
+            raise PermanentError(
+                "bad_config", f"require_approval names {min(missing)}, which {self._name} does not have"
+            )
         return {name: self._marked(found[name]) for name in wanted}
 
     async def call_tool(
