@@ -123,6 +123,13 @@ FIGURES = (
         {engine: {"p99": Target(most=20)} for engine in ENGINES},
     ),
     Figure(
+        "create-app",
+        "an App and its token, one after the other; and a schema made by running the migrations",
+        "bench.figures.create_app:measure",
+        {"p50": "ms", "p95": "ms", "migrated": "ms"},
+        {POSTGRESQL: {"p95": Target(most=300)}, SQLITE: {"p95": Target(most=150)}},
+    ),
+    Figure(
         "serve",
         "hector serve from start to healthy: nothing there yet, and again",
         "bench.figures.serve:measure",

@@ -65,6 +65,7 @@ MAINTAIN = {
     "check_integrity": _django("checks tasks and queue, and repairs them if asked to"),
     "suspend_app": _django("starts nothing of an App any more, and closes its API"),
     "resume_app": _django("lets a suspended App go on"),
+    "delete_app": _django("deletes an App with all that is in it"),
     "prune": _django("deletes what is no longer kept, or says what that would be"),
     "keys": _django("lists the keys that sign tokens, or makes a new one"),
     "reencrypt": _django("encrypts secrets anew, with the first of HECTOR_ENCRYPTION_KEYS"),

@@ -167,6 +167,7 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
     "app_settings": _OF_PLATFORM,
     "app_suspend": _OF_PLATFORM,
     "app_reactivate": _OF_PLATFORM,
+    "app_delete": _OF_PLATFORM,
     "app_tokens": _OF_PLATFORM,
     "token_revoke": _OF_PLATFORM,
     "invite": _OF_PLATFORM,
@@ -201,7 +202,7 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
 _WITHOUT = ("init", "validate", "version", "openapi")
 _WITH = (
     *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "reencrypt"),
-    *("suspend_app", "resume_app"),
+    *("suspend_app", "resume_app", "delete_app"),
     *("approvals", "approve", "reject", "grants", "revoke"),
     *("createsuperuser", "changepassword", "clearsessions"),
     *("check", "shell", "dbshell", "makemigrations", "showmigrations", "sqlmigrate"),

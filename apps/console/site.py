@@ -112,6 +112,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             ("platform/apps/<str:name>/settings/", app_life.settings, "app_settings"),
             ("platform/apps/<str:name>/suspend/", app_life.suspend, "app_suspend"),
             ("platform/apps/<str:name>/reactivate/", app_life.reactivate, "app_reactivate"),
+            ("platform/apps/<str:name>/delete/", app_life.delete, "app_delete"),
             ("platform/apps/<str:name>/tokens/", tokens.index, "app_tokens"),
             ("platform/apps/<str:name>/tokens/<slug:key>/revoke/", tokens.revoke, "token_revoke"),
             ("platform/people/invite/", people.invite, "invite"),

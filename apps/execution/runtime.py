@@ -136,7 +136,7 @@ def build(app: App, spec: AgentSpec, resolve: Callable[[str], str], stamp: Any) 
             secrets_used.add(value)
         return value
 
-    context = BuildContext(app.name, workdir(app.name), fill)
+    context = BuildContext(app.name, workdir(app), fill)
     model = chain.build_chain(spec.llms, context)
     toolsets = [tool_types[tool.type].build(name, tool, context) for name, tool in spec.tools.items()]
     tools = JournaledToolset(CombinedToolset(toolsets), gates(spec))

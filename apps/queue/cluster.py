@@ -35,6 +35,7 @@ from django_q.cluster import Cluster as QCluster
 from django_q.cluster import Sentinel as QSentinel
 from django_q.models import Schedule
 from django_q.signing import SignedPackage
+from django_q.tasks import async_task
 from django_q.worker import worker
 
 from apps.queue import maintenance, shift
@@ -199,6 +200,11 @@ def main() -> int:
         cluster.sentinel.join(1.0)
     cluster.sentinel.join()
     return 0 if _stop.is_set() else 1
+
+
+def soon(function: str, *args: Any) -> None:
+    """Lets a process that is not on shift call the function, on any host, once; from the transaction's commit on."""
+    async_task(function, *args, save=False)
 
 
 def ensure_schedules() -> None:

@@ -26,6 +26,7 @@ def register(job: MaintenanceJob) -> None:
 
 
 register(MaintenanceJob("hector-sweep", "apps.queue.maintenance.sweep", 1))
+register(MaintenanceJob("hector-deletions", "apps.queue.deletion.sweep", 1))
 register(MaintenanceJob("hector-holds", "apps.queue.holds.sweep", 1))
 
 

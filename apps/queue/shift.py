@@ -29,6 +29,7 @@ from apps.queue.leases import Lease, Outlook
 from apps.queue.models import Worker
 from apps.queue.shared import Crew
 from apps.queue.wakeup import POLL, signals
+from apps.tenancy import paths
 from apps.tenancy.connection import connection
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
@@ -36,6 +37,7 @@ from apps.tenancy.models import App
 log = structlog.get_logger(__name__)
 HEARTBEAT = 5.0  # seconds, or a quarter of the stale threshold if that is less
 PAUSED_LOOK = 0.25  # seconds between looks whether a paused queue goes on
+TIDY = 60.0  # seconds between looks for files of deleted Apps
 LOOK = 0.25  # seconds between looks for due entries while there is other work
 STAGGER = 0.005  # seconds that a shift leaves each colleague who is to go first; a claim takes about as long
 CANCEL_MARGIN = 5.0  # seconds before the end of the grace time at which work that did not stop by itself is cancelled
@@ -71,6 +73,7 @@ class Shift:
         self._look_for_cancels = False
         self._apps: dict[int, App] = {}
         self._next_beat = 0.0
+        self._next_tidying = 0.0
         self._paused = False
         self._next_look = 0.0  # for scheduled entries that are due, however busy the shift is
         self._beats_in_time = 0
@@ -126,6 +129,7 @@ class Shift:
             if self.drained:
                 break
             await self._cancel_if_asked(worker)
+            await self._tidy_if_due()
             called, self._called = self._called, False
             turn = self._crew.turn() if called else 0
             if turn:
@@ -164,9 +168,10 @@ class Shift:
         # If the database goes away in here, all of this is repeated, with the same leases.
         claimed = sorted(self._unbegun, key=lambda lease: (lease.app_id, lease.kind))
         for (app_id, kind), group in itertools.groupby(claimed, key=lambda lease: (lease.app_id, lease.kind)):
-            if app_id not in self._apps:
-                self._apps[app_id] = App.objects.get(pk=app_id)
-            app = self._apps[app_id]
+            app = self._apps.get(app_id) or App.objects.filter(pk=app_id).first()
+            if app is None:
+                continue  # it was deleted just now, and its entries with it
+            self._apps[app_id] = app
             started += [(app, lease, payload) for lease, payload in _begin(kind, app, list(group), str(worker))]
         self._unbegun = []
         if started:
@@ -241,6 +246,15 @@ class Shift:
         self._look_for_cancels = False
         for entry_id in await self._database.call(leases.cancel_requests, worker.pk):
             self._stop(entry_id, "cancel")
+
+    async def _tidy_if_due(self) -> None:
+        """Removes what this host has of deleted Apps, beside the loop: that may take a while."""
+        if time.monotonic() < self._next_tidying:
+            return
+        self._next_tidying = time.monotonic() + TIDY
+        if left := await self._database.call(paths.remains):
+            self._loose_ends.add(end := asyncio.ensure_future(asyncio.to_thread(paths.remove, left)))
+            end.add_done_callback(self._loose_ends.discard)
 
     def _stop(self, entry_id: int, reason: Any) -> None:
         if entry_id in self._jobs:

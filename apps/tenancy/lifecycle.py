@@ -1,7 +1,8 @@
-"""The life of an App: made, kept up to date, deleted.
+"""The life of an App: made, changed, kept up to date, deleted.
 
 An App is there when its row is: the row is written last and removed last, so whoever finds the row finds a complete
-schema, and what a killed process leaves half done is finished or cleared away by the next one.
+schema, and what a killed process leaves half done is finished or cleared away by another one. An operator's deletion
+lets what runs stop first: `apps.queue.deletion`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from django.db import transaction
 from django.db.models import Q
 
 from apps.accounts import audit, keys
+from apps.tenancy import paths, template
+from apps.tenancy.backends.common import refuse_switch
 from apps.tenancy.connection import PUBLIC, connection, in_schema
 from apps.tenancy.errors import AppExists, AppNotFound, AppProtected, BadAppName
 from apps.tenancy.migrate import Plan, migrate_app, migrate_shared
-from apps.tenancy.models import DEFAULT_APP, SLUG, App
-from apps.tenancy.paths import remove_workdir
+from apps.tenancy.models import DEFAULT_APP, SLUG, App, Remains
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +32,17 @@ def schema_of(name: str) -> str:
 
 def get(name: str) -> App:
     """Raises AppNotFound, also for an App that is being deleted."""
+    app = find(name)
+    if app.status == App.Status.DELETING:
+        raise AppNotFound(name)
+    return app
+
+
+def find(name: str) -> App:
+    """The App, also while it is being deleted: its schema may be gone. Raises AppNotFound."""
     # Asked for each request, so the statement is made once.
     with connection.shared_tables_only():
-        found = list(App.objects.raw("SELECT * FROM tenancy_app WHERE name = %s AND status <> 'deleting'", [name]))
+        found = list(App.objects.raw("SELECT * FROM tenancy_app WHERE name = %s", [name]))
     if not found:
         raise AppNotFound(name)
     return found[0]
@@ -41,20 +51,20 @@ def get(name: str) -> App:
 def create(name: str, *, by: str, weight: int = 1, max_concurrent: int | None = None, display_name: str = "") -> App:
     """Makes an App with an empty, migrated schema. A failure leaves nothing behind.
 
-    Raises BadAppName, AppExists.
+    Raises BadAppName, AppExists, SwitchInTransaction.
     """
     if not re.fullmatch(SLUG, name):
         raise BadAppName(name)
     app = App(
         name=name, schema_name=schema_of(name), weight=weight, max_concurrent=max_concurrent, display_name=display_name
     )
+    refuse_switch(connection, app.schema_name)  # nor is one made inside a transaction: files know none
     with connection.schemas.lock():
         if App.objects.filter(name=name).exists():
             raise AppExists(name)
         connection.schemas.drop(app.schema_name)  # without a row it is what a killed process left behind
         try:
-            connection.schemas.create(app.schema_name)
-            app.migrations = migrate_app(app.schema_name)
+            app.migrations = template.copy_to(app.schema_name)
             app.save(force_insert=True)
         except BaseException:  # a signal that ends the process, too: nothing half made stays
             connection.schemas.drop(app.schema_name)
@@ -78,32 +88,47 @@ def change(app: App, *, by: str, reason: str = "", **settings: Any) -> App:
 
 
 def delete(app: App, *, by: str) -> None:
-    """Deletes an App with all that is in it: tasks, events, secrets, queue entries, this host's files.
-
-    Work in progress loses its lease and ends. Raises AppProtected for `default`.
-    """
-    if app.name == DEFAULT_APP:
-        raise AppProtected(app.name)
-    App.objects.filter(pk=app.pk).update(status=App.Status.DELETING)
-    with connection.schemas.lock():
-        _remove(app)
+    """Deletes an App at once. What runs of it loses its lease. Raises AppProtected for `default`."""
+    mark_for_deletion(app)
+    remove(app)
     log.info("app_deleted", app=app.name, by=by)
 
 
-def _remove(app: App) -> None:
+def mark_for_deletion(app: App) -> bool:
+    """From the transaction's commit on, nobody finds the App. False: it was marked already.
+
+    Raises AppProtected for `default`.
+    """
+    if app.name == DEFAULT_APP:
+        raise AppProtected(app.name)
+    return App.objects.filter(pk=app.pk).exclude(status=App.Status.DELETING).update(status=App.Status.DELETING) > 0
+
+
+def remove(app: App) -> None:
+    """Drops all that there is of an App which is marked for deletion: tasks, events, secrets, queue entries, files.
+
+    Each step can be repeated, so whoever finds a deletion that a killed process has left calls it again.
+    """
     with in_schema(PUBLIC):
-        _remove_rows_of(app)
-        connection.schemas.drop(app.schema_name)
-        remove_workdir(app.name)
-        App.objects.filter(pk=app.pk).delete()
+        with connection.schemas.lock():
+            if App.objects.filter(pk=app.pk, status=App.Status.DELETING).exists():
+                _remove_rows_of(app)
+                connection.schemas.drop(app.schema_name)
+                _remove_row(app)
+        paths.remove(paths.remains())
 
 
 def _remove_rows_of(app: App) -> None:
     """What other tables of the shared schema hold of the App, queue entries first of all: without them, no worker
-    enters the App any more."""
+    enters the App any more. A note is left for the hosts that have files of it."""
     with transaction.atomic():
         for relation in App._meta.related_objects:
             relation.related_model._base_manager.filter(**{relation.field.name: app}).delete()
+        Remains.objects.get_or_create(directory=paths.directory_name(app))
+
+
+def _remove_row(app: App) -> None:
+    App.objects.filter(pk=app.pk).delete()
 
 
 def migrate_all(*, verbosity: int = 0) -> None:
@@ -123,12 +148,10 @@ def migrate_all(*, verbosity: int = 0) -> None:
             create(DEFAULT_APP, by="")
         for app in App.objects.filter(_unfinished(plan)):
             _bring_up_to_date(app, verbosity=verbosity)
+        template.drop_others()
 
 
 def _bring_up_to_date(app: App, *, verbosity: int) -> None:
-    if app.status == App.Status.DELETING:
-        _remove(app)
-        return
     if verbosity:
         print(f"Migrating the App {app.name}")
     App.objects.filter(pk=app.pk).update(migrations=migrate_app(app.schema_name))
@@ -141,4 +164,4 @@ def _is_current(plan: Plan) -> bool:
 
 
 def _unfinished(plan: Plan) -> Q:
-    return Q(status=App.Status.DELETING) | ~Q(migrations=plan.digest)
+    return ~Q(status=App.Status.DELETING) & ~Q(migrations=plan.digest)

@@ -115,6 +115,19 @@ class Credential(models.Model):
         return self.key
 
 
+class Remains(models.Model):
+    """The working directory of a deleted App, which each host that has it removes (`apps.tenancy.paths`)."""
+
+    directory = models.CharField(max_length=80, unique=True)
+    since = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "remains"
+
+    def __str__(self) -> str:
+        return self.directory
+
+
 class Secret(models.Model):
     """One named secret of an App. The value is encrypted at rest and is never shown again."""
 

@@ -108,12 +108,23 @@ def test_a_deleted_app_is_gone_with_its_work(platform: Person) -> None:
     token = platform.post("/admin/apps", {"name": "shop", "config": DOCUMENT}).json()["access_token"]
     person = Person(token)
     person.submits()
-    assert platform.delete("/admin/apps/shop").status_code == 202
+    answer = platform.delete("/admin/apps/shop")
+    assert (answer.status_code, answer.json()) == (202, {"name": "shop", "status": "deleted"})
     assert platform.get("/admin/apps/shop").status_code == 404
     assert platform.delete("/admin/apps/shop").status_code == 404
     assert person.get("/tasks").status_code == 403
     assert not QueueEntry.objects.exists()
     assert platform.post("/admin/apps", {"name": "shop"}).status_code == 201
+
+
+def test_an_app_says_that_it_is_being_deleted(platform: Person) -> None:
+    platform.post("/admin/apps", {"name": "shop", "config": DOCUMENT})
+    App.objects.filter(name="shop").update(status="deleting")
+    found = platform.get("/admin/apps/shop").json()
+    assert (found["status"], found["config"]) == ("deleting", {})
+    assert platform.get("/admin/apps").json()["results"][0]["status"] == "deleting"
+    assert platform.delete("/admin/apps/shop").status_code == 404
+    assert platform.post("/admin/apps", {"name": "shop"}).status_code == 409
 
 
 def test_the_default_app_stays(platform: Person) -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from apps.queue.models import Hold
+from apps.tenancy import lifecycle
 from apps.tenancy.models import App
 from tests.support import agents
 
@@ -49,6 +50,34 @@ def test_settings_that_cannot_be_are_refused(console: Client, configured: App, w
     assert App.objects.get(name="acme").display_name == ""
 
 
+def test_an_app_is_deleted_by_whoever_writes_its_name(console: Client, configured: App, read: Read) -> None:
+    lifecycle.create("shop", by="tests")
+    path = "/admin/platform/apps/shop/delete/"
+    assert "Nothing brings them back" in read(path)
+    for wrong in ({}, {"name": "acme"}):
+        answer = console.post(path, {"app": "acme", **wrong})
+        assert answer.status_code == 400
+    assert App.objects.filter(name="shop").exists()
+    answer = console.post(path, {"app": "acme", "name": "shop", "reason": "over"}, follow=True)
+    assert "The App shop is deleted." in answer.content.decode()
+    assert not App.objects.filter(name="shop").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_deletes_the_app_that_is_shown_chooses_another(console: Client) -> None:
+    lifecycle.create("shop", by="tests")
+    assert console.get("/admin/?app=shop").status_code == 200
+    answer = console.post("/admin/platform/apps/shop/delete/", {"app": "shop", "name": "shop"}, follow=True)
+    assert answer.status_code == 409 and "The App shop is not there any more" in answer.content.decode()
+    assert console.get("/admin/platform/apps/?app=default").status_code == 200
+
+
+def test_the_default_app_is_not_deleted(console: Client, configured: App, read: Read) -> None:
+    assert "cannot be deleted" in read("/admin/platform/apps/default/delete/")
+    assert console.post("/admin/platform/apps/default/delete/", {"name": "default"}).status_code == 403
+    assert App.objects.filter(name="default", status="active").exists()
+
+
 def test_an_app_that_is_not_there_has_no_pages(console: Client) -> None:
-    for page in ("settings", "suspend", "reactivate"):
+    for page in ("settings", "suspend", "reactivate", "delete"):
         assert console.post(f"/admin/platform/apps/nobody/{page}/").status_code == 404

@@ -12,6 +12,7 @@ import pytest
 from apps.tasks import lifecycle
 from apps.tasks.models import Task, TaskStatus
 from apps.tenancy.models import App
+from apps.tenancy.paths import workdir
 from tests.support import functions
 from tests.support.agents import apply, call, function_tool, one_llm_agent, submit
 from tests.support.work import ended, payloads, wait_for, working
@@ -30,7 +31,7 @@ def results(task: Task) -> list[Any]:
     return [point.value["value"] for point in task.checkpoints.filter(kind="tool_result")]
 
 
-def test_a_command_runs_in_the_directory_of_its_app_and_its_exit_code_is_told(app: App, settings: Any) -> None:
+def test_a_command_runs_in_the_directory_of_its_app_and_its_exit_code_is_told(app: App) -> None:
     tools = {
         "where": {"type": "command", "command": ["pwd"]},
         "fail": {"type": "command", "command": ["false"]},
@@ -38,7 +39,7 @@ def test_a_command_runs_in_the_directory_of_its_app_and_its_exit_code_is_told(ap
     task = run(app, call("where"), call("fail"), tools=tools)
     assert task.status == TaskStatus.COMPLETED
     where, fail = results(task)
-    assert str(settings.HECTOR_WORK_DIR / "acme") in str(where)
+    assert str(workdir(app)) in str(where)
     assert "1" in str(fail)
 
 
@@ -75,8 +76,8 @@ def test_a_function_that_fails_is_told_to_the_model_and_not_run_again(app: App) 
 
 
 @pytest.mark.parametrize("kind", ["command", "function"])
-def test_cancelling_stops_the_tool_and_its_processes(app: App, kind: str, tmp_path: Path, settings: Any) -> None:
-    pid_file = settings.HECTOR_WORK_DIR / "acme" / "pid"
+def test_cancelling_stops_the_tool_and_its_processes(app: App, kind: str) -> None:
+    pid_file = workdir(app) / "pid"
     script = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     tools = {
         "command": {"work": {"type": "command", "command": [sys.executable, "-c", script]}},

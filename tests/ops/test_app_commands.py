@@ -1,4 +1,4 @@
-"""`hector suspend_app` and `resume_app`, as an operator sees them."""
+"""`hector suspend_app`, `resume_app` and `delete_app`, as an operator sees them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apps.queue.models import Hold
+from apps.tenancy import lifecycle
 from apps.tenancy.models import App
 from tests.agents.test_config_commands import run
 from tests.support import agents
@@ -28,6 +29,22 @@ def test_an_app_is_suspended_for_a_reason_and_goes_on(
     assert App.objects.get(name="acme").status == "active"
 
 
-@pytest.mark.parametrize("command", ["suspend_app", "resume_app"])
+@pytest.mark.parametrize("command", ["suspend_app", "resume_app", "delete_app"])
 def test_an_app_that_is_not_there_is_one_sentence(command: str, db: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, command, "nobody") == (1, "", "there is no App nobody\n")
+
+
+def test_an_app_is_deleted_once_its_name_is_written(
+    db: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lifecycle.create("shop", by="tests")
+    monkeypatch.setattr("builtins.input", lambda prompt: "sho")
+    assert run(capsys, "delete_app", "shop")[:2] == (1, "")
+    assert App.objects.filter(name="shop").exists()
+    assert run(capsys, "delete_app", "shop", "--yes")[:2] == (0, "The App shop is deleted.\n")
+    assert not App.objects.filter(name="shop").exists()
+
+
+def test_the_default_app_is_not_deleted(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, said = run(capsys, "delete_app", "default", "--yes")
+    assert (code, said) == (1, "the App default is always there and cannot be deleted\n")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,7 +13,7 @@ from django.db import IntegrityError, connections, transaction
 
 from apps.agents.models import Revision
 from apps.queue.models import QueueEntry
-from apps.tenancy import lifecycle, secrets
+from apps.tenancy import lifecycle, paths, secrets
 from apps.tenancy.connection import connection, in_schema
 from apps.tenancy.context import in_app
 from apps.tenancy.errors import AppExists, AppNotFound, AppProtected, BadAppName, SwitchInTransaction
@@ -115,11 +117,11 @@ def test_a_deleted_app_leaves_no_trace_and_its_name_can_be_used_again() -> None:
         QueueEntry.objects.create(app=one, key=uuid4())
         with in_app(one):
             Revision.objects.create(number=1, document={})
-        (workdir(one.name) / "file").write_text("content")
+        (workdir(one) / "file").write_text("content")
     lifecycle.delete(app, by="operator")
     assert not connection.schemas.exists(app.schema_name)
-    assert not list(workdir("gone").iterdir())
-    assert list(workdir("acme").iterdir())
+    assert not list(workdir(app).iterdir())
+    assert list(workdir(keeper).iterdir())
     assert list(QueueEntry.objects.values_list("app", flat=True)) == [keeper.pk]
     with pytest.raises(AppNotFound):
         lifecycle.get("gone")
@@ -175,19 +177,28 @@ def test_an_app_that_is_being_deleted_is_not_found() -> None:
         pass
 
 
-@pytest.mark.parametrize("schema_is_left", [True, False])
-def test_a_deletion_that_was_killed_is_finished_at_the_next_start(schema_is_left: bool) -> None:
-    app = lifecycle.create("going", by="operator")
-    App.objects.filter(pk=app.pk).update(status=App.Status.DELETING)
-    if not schema_is_left:
-        connection.schemas.drop(app.schema_name)
-    lifecycle.migrate_all()
-    assert not App.objects.filter(name="going").exists()
-    assert not connection.schemas.exists(app.schema_name)
-
-
-def test_an_app_has_a_directory_of_its_own_closed_to_others() -> None:
-    path = workdir("acme")
+def test_an_app_has_a_directory_of_its_own_closed_to_others(app: App, other_app: App) -> None:
+    path = workdir(app)
     assert path.is_dir()
     assert path.stat().st_mode & 0o077 == 0
-    assert workdir("acme") == path != workdir("globex")
+    assert workdir(app) == path != workdir(other_app)
+
+
+def test_an_app_never_finds_the_files_of_a_former_one_of_its_name() -> None:
+    former = lifecycle.create("again", by="operator")
+    (workdir(former) / "file").write_text("content")
+    lifecycle.delete(former, by="operator")
+    workdir(former).mkdir(exist_ok=True)  # as on a host that has not heard of it yet
+    assert workdir(lifecycle.create("again", by="operator")) != workdir(former)
+
+
+def test_each_host_removes_what_it_has_of_deleted_apps_and_nothing_else(settings: Any, tmp_path: Path) -> None:
+    deleted, kept = lifecycle.create("gone", by="operator"), lifecycle.get("acme")
+    lifecycle.delete(deleted, by="operator")
+    settings.HECTOR_WORK_DIR = tmp_path / "another host"
+    assert paths.remains() == []
+    for one in (deleted, kept):
+        (workdir(one) / "file").write_text("content")
+    (tmp_path / "another host" / "of nobody").mkdir()
+    paths.remove(paths.remains())
+    assert {path.name for path in (tmp_path / "another host").iterdir()} == {workdir(kept).name, "of nobody"}

@@ -1,19 +1,20 @@
-"""The life of an App: its settings, suspending it and letting it go on. Each page says first what it does."""
+"""The life of an App: its settings, suspending it and letting it go on, deleting it. Each page says what it does."""
 
 from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
 from apps.console.forms import AppSettings
 from apps.console.views.asking import actor, found_app, reason
 from apps.console.views.render import page
-from apps.queue import holds, suspension
+from apps.queue import deletion, holds, suspension
 from apps.tenancy import lifecycle
-from apps.tenancy.models import App
+from apps.tenancy.errors import AppNotFound
+from apps.tenancy.models import DEFAULT_APP, App
 
 
 def settings(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpResponse:
@@ -45,6 +46,28 @@ def reactivate(request: HttpRequest, app: App, site: AdminSite, *, name: str) ->
         messages.success(request, f"The App {of} is active again: {paused}.")
         return redirect("admin:platform_app", name)
     return _ask(request, site, of, "reactivate")
+
+
+def delete(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpResponse:
+    """Asks for the App's name: nothing brings it back."""
+    of = found_app(name)
+    refused = "It is always there and cannot be deleted." if name == DEFAULT_APP else ""
+    written = request.POST.get("name")
+    if written == name and not refused:
+        try:
+            gone = deletion.delete(of, by=actor(request), reason=reason(request))
+        except AppNotFound:
+            raise Http404(f"Somebody else has deleted the App {name} just now.") from None
+        done = "is deleted" if gone else "is being deleted: what runs of it is stopped first"
+        messages.success(request, f"The App {of} {done}.")
+        return redirect("admin:platform_apps")
+    response = page(
+        request, site, "app_delete.html", f"Delete App {of}", _crumbs(name, str(of)),
+        of=of, refused=refused, effect=holds.effect(of), written=written,
+    )  # fmt: skip
+    if request.method == "POST":
+        response.status_code = 403 if refused else 400
+    return response
 
 
 def _ask(request: HttpRequest, site: AdminSite, of: App, verb: str) -> HttpResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,12 +14,13 @@ from apps.ops.api.config import refused
 from apps.ops.api.serializers import (
     AppOut,
     AppPatchBody,
+    DeletedAppOut,
     NewAppBody,
     NewAppOut,
     SecretBody,
     SecretOut,
 )
-from apps.queue import suspension
+from apps.queue import deletion, suspension
 from apps.tenancy import lifecycle, secrets, tokens
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, Order, PageQuery, page
@@ -34,7 +35,7 @@ class Apps(ApiView):
         operation_id="list_apps", summary="Apps, the newest first", parameters=[PageQuery], responses=listed(AppOut)
     )
     def get(self, request: Request) -> Response:
-        shown = page(request, App.objects.exclude(status=App.Status.DELETING), BY_ID, self.query(PageQuery))
+        shown = page(request, App.objects.all(), BY_ID, self.query(PageQuery))
         return shown.answer(AppOut)
 
     @extend_schema(
@@ -58,7 +59,7 @@ class Apps(ApiView):
 class OneApp(ApiView):
     @extend_schema(operation_id="get_app", summary="An App", responses=AppOut)
     def get(self, request: Request, name: str) -> Response:
-        return Response(AppOut(lifecycle.get(name)).data)
+        return Response(AppOut(lifecycle.find(name)).data)
 
     @extend_schema(
         operation_id="change_app",
@@ -85,11 +86,13 @@ class OneApp(ApiView):
     @extend_schema(
         operation_id="delete_app",
         summary="Delete an App with all that is in it",
-        responses={202: OpenApiResponse(description="Its name is free again.")},
+        description="What runs is stopped first, for which it has the grace time; until then the status is `deleting`. "
+        "Then there is no such App, and its name is free again.",
+        responses={202: DeletedAppOut},
     )
     def delete(self, request: Request, name: str) -> Response:
-        lifecycle.delete(lifecycle.get(name), by=self.caller.actor)
-        return Response({"name": name, "status": App.Status.DELETING}, status=202)
+        gone = deletion.delete(lifecycle.get(name), by=self.caller.actor)
+        return Response(DeletedAppOut({"name": name, "status": "deleted" if gone else "deleting"}).data, status=202)
 
 
 class AppSecrets(ApiView):

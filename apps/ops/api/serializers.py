@@ -107,10 +107,18 @@ class AppOut(serializers.ModelSerializer[App]):
         return revision.number if revision else 0
 
     def _revision(self, app: App) -> Revision | None:
+        if app.status == App.Status.DELETING:
+            return None  # its schema may be gone
         seen: dict[int, Revision | None] = self.__dict__.setdefault("_revisions", {})
         if app.pk not in seen:
             seen[app.pk] = apply.current(app)
         return seen[app.pk]
+
+
+@extend_schema_serializer(component_name="DeletedApp")
+class DeletedAppOut(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    status = serializers.ChoiceField(choices=["deleting", "deleted"])
 
 
 @extend_schema_serializer(component_name="CreatedApp")

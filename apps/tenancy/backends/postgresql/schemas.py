@@ -11,10 +11,13 @@ from django.db import ProgrammingError
 from psycopg.errors import DuplicateSchema
 
 from apps.tenancy.backends.common import checked_app_schema
+from apps.tenancy.backends.postgresql import clone
 from apps.tenancy.errors import SchemaExists
 
 LOCK = 0x4865_6374_6F72  # "Hector": the key of the advisory lock
 _RETRY_SECONDS = 0.05
+_COPY = "__copy__"  # stands for the new schema's name: no schema is called so
+_copies: dict[tuple[str, str], str] = {}  # SQL that copies a template, which never changes: by its name and database
 
 
 class PostgresSchemas:
@@ -30,6 +33,28 @@ class PostgresSchemas:
             if isinstance(error.__cause__, DuplicateSchema):
                 raise SchemaExists(name) from None
             raise
+
+    def copy(self, source: str, name: str) -> None:
+        key = (checked_app_schema(source), str(self._connection.settings_dict["NAME"]))
+        checked_app_schema(name)
+        with self._connection.cursor() as cursor:
+            if key not in _copies:
+                _copies[key] = clone.statements(cursor, source, _COPY)
+            try:
+                cursor.execute(_copies[key].replace(_COPY, name))
+            except ProgrammingError as error:
+                if isinstance(error.__cause__, DuplicateSchema):
+                    raise SchemaExists(name) from None
+                raise
+
+    def rename(self, name: str, new: str) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(f'ALTER SCHEMA "{checked_app_schema(name)}" RENAME TO "{checked_app_schema(new)}"')
+
+    def names(self, prefix: str) -> list[str]:
+        with self._connection.cursor() as cursor:
+            cursor.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s) ORDER BY 1", [prefix])
+            return [name for (name,) in cursor.fetchall()]
 
     def exists(self, name: str) -> bool:
         with self._connection.cursor() as cursor:

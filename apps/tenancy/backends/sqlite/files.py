@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -24,20 +25,37 @@ def path_of(shared: str, schema: str) -> Path:
 def create(path: Path) -> None:
     """Makes an empty database in WAL mode. Raises FileExistsError.
 
-    It appears whole: a process that opens it at the same time never sees a file that is not in WAL mode yet, the
-    switch to which fails if others are at work.
+    A process that opens it at the same time never sees a file that is not in WAL mode yet, the switch to which fails if
+    others are at work.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
+    with _appears_whole(path) as draft:
         database = sqlite3.connect(draft)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA user_version = 1")  # writes the first page
         database.close()
-        os.link(draft, path)
+
+
+@contextmanager
+def _appears_whole(path: Path) -> Iterator[Path]:
+    """A file to be written, which takes its name afterwards. Raises FileExistsError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        yield Path(name)
+        _write_out(name)
+        os.link(name, path)
     finally:
-        Path(draft).unlink()
+        Path(name).unlink()
+
+
+def _write_out(name: str) -> None:
+    """To the disk: the row that says that the file is there is not to survive it."""
+    handle = os.open(name, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -64,6 +82,21 @@ class FileSchemas:
             create(self._path(name))
         except FileExistsError:
             raise SchemaExists(name) from None
+
+    def copy(self, source: str, name: str) -> None:
+        """A file that nobody has open holds all that was committed: its WAL is empty."""
+        try:
+            with _appears_whole(self._path(name)) as draft:
+                shutil.copyfile(self._path(source), draft)
+        except FileExistsError:
+            raise SchemaExists(name) from None
+
+    def rename(self, name: str, new: str) -> None:
+        self._connection.leave(name)
+        self._path(name).rename(self._path(new))
+
+    def names(self, prefix: str) -> list[str]:
+        return sorted(path.stem for path in self._path(prefix).parent.glob(f"{prefix}*.db"))
 
     def exists(self, name: str) -> bool:
         return self._path(name).exists()
