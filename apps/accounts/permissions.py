@@ -158,7 +158,11 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
     "revision": {"GET": Need.ADMIN},
     "audit": {"GET": Need.ADMIN},
     "inbox": _SEES,
+    "inbox_batch": {"GET": Need.VIEWER, "POST": Need.APPROVER},
     "inbox_approval": {"GET": Need.VIEWER, "POST": Need.APPROVER},
+    "grants": _SEES,
+    "grant_revoke": {"GET": Need.VIEWER, "POST": Need.APPROVER},
+    "approvals_history": _SEES,
     # the operator's
     "platform_apps": {"GET": Need.PLATFORM},
     "platform_app": {"GET": Need.PLATFORM},

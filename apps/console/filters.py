@@ -91,7 +91,7 @@ class Filter:
         if ids:
             tasks = tasks.filter(pk__range=ids)
         if self.created:
-            tasks = tasks.filter(pk__gte=_first_id(timezone.now() - WINDOWS[self.created]))
+            tasks = tasks.filter(pk__gte=first_id(timezone.now() - WINDOWS[self.created]))
         return tasks
 
     @property
@@ -117,8 +117,8 @@ def moment(text: str) -> datetime | None:
     return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _first_id(at: datetime) -> UUID:
-    """The least id that a task made at that time can have: a UUIDv7 begins with its milliseconds."""
+def first_id(at: datetime) -> UUID:
+    """The least id that something made at that time can have: a UUIDv7 begins with its milliseconds."""
     return UUID(int=int(at.timestamp() * 1000) << 80)
 
 

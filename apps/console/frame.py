@@ -19,7 +19,7 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.accounts.permissions import PAGES, Caller, Role, may
-from apps.approvals.models import Approval
+from apps.approvals import inbox
 from apps.console import filters
 from apps.console.filters import Filter
 from apps.console.letters import Letters
@@ -151,6 +151,7 @@ def lean(request: HttpRequest) -> dict[str, Any]:
         "environment": settings.HECTOR_ENVIRONMENT,
         "role": caller(request).role,
         "can": can(request),
+        "waiting": filters.capped(inbox.mine(caller(request))),
     }
 
 
@@ -159,7 +160,7 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
     failed = Filter(status=(TaskStatus.FAILED,))
     failures = filters.count(failed)
     letters = Letters()
-    waiting = filters.capped(Approval.objects.filter(status=Approval.Status.OPEN))
+    waiting = filters.capped(inbox.mine(caller(request)))
     groups = [
         ("Activity", [
             _entry("Overview", "space_dashboard", "index"),
@@ -168,7 +169,7 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
                 "Dead letters", "mark_email_unread", "dead_letters",
                 badge=letters.count(), badge_url=letters.url, badge_label="open dead letters",
             ),
-            Entry("Approvals", "back_hand", reverse("inbox"), "inbox", waiting, reverse("inbox"), "open approvals"),
+            Entry("Approvals", "back_hand", reverse("inbox"), "inbox", waiting, reverse("inbox"), "approvals for you"),
         ]),
         ("Resources", [
             _entry("Agents", "smart_toy", "agents"),

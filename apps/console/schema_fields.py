@@ -14,6 +14,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from apps.tenancy.http.body import read_json
+
 MISSING: Any = object()  # no value at all, which is not null
 _LONG_TEXT = 200  # a text that may be longer than this gets an area, not a line
 _SCALARS = ("string", "integer", "number", "boolean")
@@ -28,7 +30,15 @@ def field_of(part: Any, root: Mapping[str, Any], *, required: bool = False, valu
     field = _typed(part, root, common)
     if field is None or not (shown is MISSING or _fits(field, shown)):
         field = _json(common)
-    field.initial = None if shown is MISSING else field.shown(shown) if isinstance(field, _Shown) else shown
+    if isinstance(field, forms.BooleanField) and required and shown is MISSING:
+        field = ChoiceField({"yes": True, "no": False}, **common)  # a box that nobody has touched says no
+    if shown is not MISSING:
+        field.initial = field.shown(shown) if isinstance(field, _Shown) else shown
+    elif isinstance(field, ChoiceField) and required:
+        field.choices = [("", "(choose)"), *field.texts]  # nothing is chosen for anybody
+    if isinstance(field.widget, forms.Textarea) and isinstance(field.initial, str):
+        lines = sum(1 + len(line) // 90 for line in field.initial.splitlines())
+        field.widget.attrs["rows"] = min(max(lines, 1), 12)
     return field
 
 
@@ -153,7 +163,7 @@ class TextField(_Shown, forms.CharField):
         return value
 
     def to_python(self, value: Any) -> str:
-        return str(super().to_python(value) or "").replace("\r\n", "\n")
+        return "" if value is None else str(super().to_python(value)).replace("\r\n", "\n")
 
 
 class IntegerField(_Shown, forms.IntegerField):
@@ -172,8 +182,8 @@ class NumberField(_Shown, forms.FloatField):
 class ChoiceField(_Shown, forms.TypedChoiceField):
     def __init__(self, by_text: dict[str, Any], **options: Any) -> None:
         self.by_text = by_text
-        empty = [] if options.get("required") else [("", "(none)")]
-        choices = [*empty, *((text, text) for text in by_text)]
+        self.texts = [(text, text) for text in by_text]
+        choices = self.texts if options.get("required") else [("", "(none)"), *self.texts]
         super().__init__(choices=choices, coerce=by_text.__getitem__, empty_value=MISSING, **options)
 
     def shown(self, value: Any) -> Any:
@@ -219,9 +229,9 @@ class JSONText(_Shown, forms.CharField):
         if not text:
             return MISSING
         try:
-            return json.loads(text, parse_constant=_not_a_number)
-        except (ValueError, RecursionError) as error:
-            raise ValidationError(f"This is not JSON: {error}", code="invalid") from None
+            return read_json(text)
+        except ValueError as error:
+            raise ValidationError(f"This {error}.", code="invalid") from None
 
     def validate(self, value: Any) -> None:
         if self.required and value is MISSING:
@@ -229,7 +239,3 @@ class JSONText(_Shown, forms.CharField):
 
     def run_validators(self, value: Any) -> None:
         """Those of a text are not about a value."""
-
-
-def _not_a_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number in JSON")

@@ -39,7 +39,7 @@ class SchemaForm(forms.Form):
         if field.help_text:
             field.widget.attrs["aria-describedby"] = f"help_{field_name}"
         if self.names and isinstance(field, TextField):
-            field.required = False  # an empty text is a text; whether it will do, the schema says
+            field.empty_values = []  # an empty text is a text; whether it will do, the schema says
         self.fields[field_name] = field
 
     def value(self) -> Any:
@@ -68,7 +68,8 @@ class SchemaForm(forms.Form):
         for pointer, fault in faults:
             segments = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[2:]]
             known = bool(segments) and segments[0] in self.names
-            self.add_error(f"{PREFIX}-{self.names.index(segments[0])}" if known else None, fault)
+            whole = None if self.names else PREFIX
+            self.add_error(f"{PREFIX}-{self.names.index(segments[0])}" if known else whole, fault)
 
 
 def _names(schema: dict[str, Any], value: Any) -> list[str]:

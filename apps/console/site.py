@@ -12,7 +12,7 @@ from functools import update_wrapper
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.response import SimpleTemplateResponse
@@ -33,6 +33,7 @@ from apps.console.views import (
     configuration,
     dead_letters,
     holds,
+    inbox,
     new_task,
     operations,
     overview,
@@ -98,6 +99,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             ("dead-letters/discard/", dead_letters.discard, "letters_discard"),
             ("dead-letters/operations/<uuid:operation_id>/", operations.page, "operation"),
             ("dead-letters/operations/<uuid:operation_id>/stop/", operations.stop, "operation_stop"),
+            ("approvals/", inbox.history, "approvals_history"),
             ("agents/", agents.index, "agents"),
             ("agents/<str:name>/", agents.page, "agent"),
             ("agents/<str:name>/pause/", holds.pause_agent, "agent_pause"),
@@ -152,6 +154,9 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
 
 def _in_app(request: HttpRequest, view: Callable[..., Any], *args: Any, **kwargs: Any) -> HttpResponseBase:
     """The page, if the role of the person in the App opens it, with what the person may see."""
+    given = (text for query in (request.GET, request.POST) for _, texts in query.lists() for text in texts)
+    if any("\0" in text for text in given):
+        raise BadRequest("A NUL character cannot be stored, so nothing can be found by one either.")
     try:
         app = frame.chosen_app(request)
     except frame.NotChosen as choice:

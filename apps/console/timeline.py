@@ -165,7 +165,8 @@ def _plain(event: Event, task: Task) -> Row:
     row = Row(event.seq or 0, "circle", event.type, event.at, actor=event.actor, text=payload.get("reason", ""))
     if event.type in _PLAIN:
         row.icon, row.tone, title = _PLAIN[EventType(event.type)]
-        row.title = title.replace("{tool}", str(payload.get("tool"))).replace("{attempt}", str(payload.get("attempt")))
+        tool = "a question" if payload.get("kind") == "question" else payload.get("tool") or "a limit"
+        row.title = title.replace("{tool}", str(tool)).replace("{attempt}", str(payload.get("attempt")))
     match event.type:
         case EventType.STATE_CHANGED:
             _state_changed(row, payload)
@@ -178,7 +179,7 @@ def _plain(event: Event, task: Task) -> Row:
         case EventType.EXECUTION_FAILED:
             row.error = _message(payload.get("error"))
         case EventType.EXECUTION_PAUSED if payload.get("waits_for_person"):
-            row.icon, row.tone, row.title = "back_hand", "input_required", "Waits for a person"
+            row.icon, row.tone, row.title, row.text = "back_hand", "input_required", "Waits for a person", ""
         case EventType.EXECUTION_RESUMED:
             row.text = f"after a wait of {words.duration(payload.get('waited_seconds'))}"
         case EventType.APPROVAL_DECIDED:

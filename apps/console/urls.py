@@ -8,7 +8,7 @@ from django.views.generic import RedirectView
 
 from apps.console.invitation import Welcome
 from apps.console.site import site
-from apps.console.views import approvals
+from apps.console.views import approval, grants, inbox
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
@@ -16,6 +16,9 @@ urlpatterns = [
     path("admin/welcome/<str:uidb64>/<str:token>/", Welcome.as_view(site=site), name="welcome"),
     path("admin/", site.urls),
     path("approvals/logout/", LogoutView.as_view(next_page="admin:login"), name="inbox_logout"),
-    path("approvals/", site.inbox_page(approvals.index), name="inbox"),
-    path("approvals/<uuid:approval_id>/", site.inbox_page(approvals.page), name="inbox_approval"),
+    path("approvals/", site.inbox_page(inbox.index), name="inbox"),
+    path("approvals/batch/", site.inbox_page(inbox.batch), name="inbox_batch"),
+    path("approvals/grants/", site.inbox_page(grants.index), name="grants"),
+    path("approvals/grants/<uuid:grant_id>/revoke/", site.inbox_page(grants.revoke), name="grant_revoke"),
+    path("approvals/<uuid:approval_id>/", site.inbox_page(approval.page), name="inbox_approval"),
 ]

@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.approvals.models import Approval
-from apps.console import words
+from apps.console import inbox, words
 from apps.console.templatetags.console import summary, ticks, when
 from apps.console.workforce import silence, workforce
 from apps.queue import holds
@@ -20,6 +20,7 @@ from apps.tasks.events import EventType
 from apps.tasks.models import Attempt, Event, Task, TaskStatus
 from apps.tenancy.models import App
 
+ASKED = 5  # approvals that the sentence names
 _UNFINISHED = {EventType.LLM_STARTED.value, EventType.TOOL_CALL_STARTED.value}
 
 
@@ -73,13 +74,20 @@ def _parked(app: App, task: Task) -> SafeString | str:
 
 
 def _asked(task: Task) -> SafeString | str:
-    waiting = list(Approval.objects.filter(task=task, status=Approval.Status.OPEN).order_by("id")[:5])
+    waiting = list(Approval.objects.filter(task=task, status=Approval.Status.OPEN).order_by("id")[: ASKED + 1])
     if not waiting:
         return "Waiting for a person to decide."
     links = format_html_join(
-        ", ", '<a href="{}">{}</a>', ((reverse("inbox_approval", args=[one.pk]), one.tool) for one in waiting)
+        ", ",
+        '<a href="{}">{}</a>{}',
+        ((reverse("inbox_approval", args=[one.pk]), inbox.title(one), _due(one)) for one in waiting[:ASKED]),
     )
-    return format_html("Waiting for a person, asked {}: nobody knows whether {} ran.", when(task.waiting_since), links)
+    more = ", and more" if len(waiting) > ASKED else ""
+    return format_html("Waiting for a person, asked {}: {}{}.", when(task.waiting_since), links, more)
+
+
+def _due(approval: Approval) -> SafeString | str:
+    return format_html(" (due {})", when(approval.expires_at)) if approval.expires_at else ""
 
 
 def _waiting() -> str:

@@ -16,6 +16,7 @@ def pages(tasks: list[Task]) -> list[str]:
     approval = Approval.objects.get()
     paths = ["/admin/", "/admin/tasks/", "/admin/dead-letters/", "/admin/dead-letters/letters/", "/approvals/"]
     paths += ["/admin/dead-letters/letters/?fingerprint=f", f"/approvals/{approval.pk}/", "/admin/agents/agent/"]
+    paths += [f"/approvals/batch/?decision=approve&id={approval.pk}", "/approvals/?tab=decided", "/approvals/grants/"]
     return paths + [f"/admin/tasks/{task.pk}/" for task in tasks]
 
 

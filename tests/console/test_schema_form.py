@@ -117,7 +117,8 @@ def test_what_is_written_is_read_as_the_schema_says(name: str, written: str | No
         ("currency", "GBP", "Select a valid choice"),
         ("limits", "3\nfour", "four: Enter a whole number."),
         ("address", "{", "This is not JSON"),
-        ("address", '{"x": NaN}', "NaN is no number in JSON"),
+        ("address", '{"x": NaN}', "NaN is not a JSON value"),
+        ("address", '{"x": "\\u0000"}', "holds a NUL character"),
     ],
 )
 def test_what_cannot_be_a_value_is_said_beside_its_field(name: str, written: str, says: str) -> None:
@@ -144,8 +145,9 @@ def test_without_a_value_the_form_asks_for_one() -> None:
             "days": {"type": "integer", "default": 3},
         },
     }
-    assert read(schema) == {"approved": False, "days": 3}
-    assert read(schema, approved="on", why="ok", days="") == {"approved": True, "why": "ok"}
+    assert not SchemaForm(sent(SchemaForm(schema=schema)), schema=schema).is_valid(), "nobody has said yes or no"
+    assert read(schema, approved="no") == {"approved": False, "days": 3}
+    assert read(schema, approved="yes", why="ok", days="") == {"approved": True, "why": "ok"}
     assert read({"enum": ["yes", "no"]}, Value="no") == "no"
     assert read({"type": "string"}, Value="some\ntext") == "some\ntext"
     assert read({}, Value='{"a": 1}') == {"a": 1}

@@ -16,6 +16,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.console import inputs, words
+from apps.console.exactly import exactly, glance, lines, properties, visible
 from apps.tenancy.payloads import HIDDEN, HIDDEN_TEXT
 
 register = template.Library()
@@ -41,6 +42,10 @@ STATES = {  # state -> icon and label; the colours are the tokens `--state-…` 
     "done": ("check_circle", "Done"),
     "skipped": ("redo", "Skipped"),
     "stopped": ("stop_circle", "Stopped"),
+    "approved": ("check_circle", "Approved"),
+    "answered": ("check_circle", "Answered"),
+    "rejected": ("cancel", "Rejected"),
+    "expired": ("timer_off", "Expired"),
 }
 _TICKS = re.compile(r"`([^`]+)`")
 MAX_SHOWN = 100_000  # characters of a payload
@@ -93,6 +98,18 @@ def when(at: datetime | None, missing: str = "-") -> SafeString | str:
         at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         at.strftime("%Y-%m-%d %H:%M:%S"),
         words.relative(at, timezone.now()),
+    )
+
+
+@register.simple_tag
+def left(at: datetime) -> SafeString:
+    """How long there is until then; exact on hover. console.js counts it down."""
+    at, seconds = at.astimezone(UTC), (at - timezone.now()).total_seconds()
+    return format_html(
+        '<time datetime="{}" title="{} UTC" data-left>{}</time>',
+        at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        at.strftime("%Y-%m-%d %H:%M:%S"),
+        f"{words.duration(max(1.0, float(int(seconds))))} left" if seconds > 0 else "time is over",
     )
 
 
@@ -158,6 +175,19 @@ def _text(value: Any) -> str:
         return plain
     line = json.dumps(plain, ensure_ascii=False)
     return line if len(line) <= SHORT else json.dumps(plain, indent=2, ensure_ascii=False)
+
+
+register.filter("exactly", exactly)
+register.filter("glance", glance)
+register.filter("lines", lines)
+register.filter("properties", properties)
+register.filter("visible", visible)
+
+
+@register.filter
+def outcome(verb: str) -> str:
+    """What an approval counts as that nobody has decided about."""
+    return {"approve": "approved", "reject": "rejected", "fail": "failed"}.get(verb, verb)
 
 
 @register.filter

@@ -54,11 +54,19 @@ def read_text(stream: IO[bytes]) -> str:
 def loads(text: str) -> Any:
     """Raises ParseError."""
     try:
+        return read_json(text)
+    except ValueError as error:
+        raise ParseError(f"The body {error}.") from None
+
+
+def read_json(text: str) -> Any:
+    """Raises ValueError: what is wrong with the text, as the part of a sentence that follows its name."""
+    try:
         value = json.loads(text, parse_constant=_not_json, parse_int=_integer, parse_float=_number)
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
-        raise ParseError(f"The body is not JSON: {error}.") from None
+        raise ValueError(f"is not JSON: {error}") from None
     # Only these can bring in what a look at the values is for; most bodies have few of the one and none of the other.
     if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
         _check(value)
@@ -83,13 +91,13 @@ def _check(value: Any) -> None:
 
 def _check_text(text: str) -> None:
     if "\0" in text:
-        raise ParseError("The body holds a NUL character (\\u0000), which cannot be stored.")
+        raise ValueError("holds a NUL character (\\u0000), which cannot be stored")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ParseError("The body holds half of a surrogate pair, which is no character.")
+        raise ValueError("holds half of a surrogate pair, which is no character")
 
 
-def _too_deep() -> ParseError:
-    return ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
+def _too_deep() -> ValueError:
+    return ValueError(f"is nested deeper than {MAX_DEPTH} levels")
 
 
 def _not_json(constant: str) -> NoReturn:

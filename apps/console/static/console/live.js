@@ -1,23 +1,23 @@
 // Renews the part of a page that changes (#live), without moving what somebody is reading.
 //
 // It asks for the part again, naming the state that is on show; 304 says that nothing has changed, and then it asks less
-// often. Of a new state, only the blocks that differ are replaced; folded and unfolded ones stay as they are. It waits
-// while the page is hidden, while something in it is selected, and while a link or a button is under the pointer.
+// often. Of a new state, only the blocks that differ are replaced; folded and unfolded ones stay as they are. It asks
+// nothing while the page is hidden. While something is selected or has the focus, or while what one may click is under
+// the pointer, it only offers the new state.
 "use strict";
 
 (() => {
-  const SOONEST = 1000, LATEST = 20000, SLOWER = 1.4; // milliseconds
+  const SOONEST = 1000, LATEST = 20000, OFFERED = 4000, SLOWER = 1.4; // milliseconds
 
   function withoutTimes(html) {
     return html.replace(/(<time [^>]*>)[^<]*/g, "$1");
   }
 
   function busy(live) {
-    if (document.hidden) return true;
     const selection = getSelection();
     if (!selection.isCollapsed && live.contains(selection.anchorNode)) return true;
-    if (live.querySelector("input:focus, textarea:focus, select:focus")) return true;
-    return live.querySelector("a:hover, button:hover, summary:hover") !== null;
+    if (live.querySelector("input:focus, textarea:focus, select:focus, input:checked")) return true;
+    return live.querySelector("a:hover, button:hover, summary:hover, [data-row]:hover") !== null;
   }
 
   function replace(old, fresh) {
@@ -49,7 +49,7 @@
     }
 
     async look() {
-      if (busy(this.element)) {
+      if (document.hidden) {
         this.delay = SOONEST;
         return this.later();
       }
@@ -59,12 +59,11 @@
         const answer = await fetch(url, { headers: { "X-Live": this.version }, redirect: "manual" });
         if (answer.type === "opaqueredirect") return location.reload(); // logged out: the login page, then back here
         if (answer.status === 200 && answer.headers.has("X-Live")) {
-          this.delay = SOONEST;
-          const html = await answer.text();
-          if (busy(this.element)) return this.later(); // since it asked: the next look brings it
-          this.renew(html);
-          this.version = answer.headers.get("X-Live");
-          if (answer.headers.get("X-Live-Ends") === "yes") return this.lost(false);
+          const show = this.take(await answer.text(), answer.headers);
+          const waits = busy(this.element);
+          this.delay = waits ? OFFERED : SOONEST;
+          if (waits) this.offer(show);
+          else if (show()) return this.lost(false);
         } else if (answer.status === 304) {
           this.delay = Math.min(this.delay * SLOWER, LATEST);
         } else {
@@ -76,6 +75,29 @@
         this.lost(true);
       }
       this.later();
+    }
+
+    // What shows the new state, and says whether it is the last one.
+    take(html, headers) {
+      return () => {
+        this.offer(null);
+        this.renew(html);
+        this.version = headers.get("X-Live");
+        return headers.get("X-Live-Ends") === "yes";
+      };
+    }
+
+    offer(show) {
+      let button = document.querySelector(".something-new");
+      if (!show) return button?.remove();
+      if (!button) {
+        button = document.createElement("button");
+        button.type = "button";
+        button.className = "button something-new";
+        button.textContent = "There is something new: show it";
+        document.body.append(button);
+      }
+      button.onclick = show;
     }
 
     renew(html) {
