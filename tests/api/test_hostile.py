@@ -27,7 +27,7 @@ OPERATIONS = {
     operation.ok().definition.raw["operationId"]: operation.ok() for operation in DESCRIPTION.get_all_operations()
 }
 STEADY = settings(
-    max_examples=12,
+    max_examples=8,
     derandomize=True,
     database=None,
     deadline=None,

@@ -84,3 +84,9 @@ def read(console: Client) -> Callable[[str], str]:
         return answer.content.decode()
 
     return of
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What a page shows does not hang on the database: what it asks for is tested where it is asked."""
+    if item.get_closest_marker("sampled") is None:
+        item.add_marker(pytest.mark.sampled("sqlite"))

@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.installation import ROOT, Installation
 
 SECONDS, SEED, KILLS = 60, 20, 8  # what is hit when depends on the seed alone; the kills take some 7 seconds
 
 
+@pytest.mark.sampled()
 def test_random_kills_under_load_lose_nothing_and_repeat_nothing(installation: Installation) -> None:
     log = installation.home / "processes.log"
     # The worker processes must find `bench`, from wherever they are started.

@@ -4,9 +4,9 @@ A test says nothing about it and runs on both, but:
 
 - One that asks for no database gives the same answer on either: it runs on SQLite only. What could make a difference
   is a fixture (`ON_A_DATABASE`); without one, pytest-django lets no test at a database.
-- One that is marked `sampled(ENGINE, …)` takes seconds, and shows the same on both engines or is one of many that
-  show much the same. `make test`, which is to be run before every push, runs it on these engines; with `--whole`, as
-  in `make test-faults`, it runs on both.
+- One that is marked `sampled(ENGINE, …)` shows the same on both engines, or takes seconds and is one of many that show
+  much the same. `make test`, which is to be run before every push, runs it on these engines, or if it names none, not
+  at all; with `--whole`, as in `make test-faults`, it runs on both. The console's pages are all `sampled("sqlite")`.
 
 A test that is named (`path::test`) runs in any case.
 """
@@ -28,7 +28,7 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
         left_out = [item for item in items if not _runs(item, whole=config.getoption("whole"))]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: not _takes_long(item))
+    items.sort(key=lambda item: (not _starts_processes(item), not _is_sampled(item)))
 
 
 def _runs(item: pytest.Item, *, whole: bool) -> bool:
@@ -46,5 +46,9 @@ def _on_a_database(item: pytest.Item) -> bool:
     return item.get_closest_marker("django_db") is not None or bool(_fixtures(item) & ON_A_DATABASE)
 
 
-def _takes_long(item: pytest.Item) -> bool:
-    return item.get_closest_marker("sampled") is not None or bool(_fixtures(item) & STARTS_PROCESSES)
+def _starts_processes(item: pytest.Item) -> bool:
+    return bool(_fixtures(item) & STARTS_PROCESSES)
+
+
+def _is_sampled(item: pytest.Item) -> bool:
+    return item.get_closest_marker("sampled") is not None
