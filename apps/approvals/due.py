@@ -19,6 +19,7 @@ from apps.approvals.choices import Verdict, on_expiry
 from apps.approvals.lifecycle import adopt, carry_out, facts, name_approvers, next_due
 from apps.approvals.models import Approval, Approver
 from apps.queue import leases, sql
+from apps.queue.faults import Point, reach
 from apps.queue.handler import Job
 from apps.queue.leases import Lease
 from apps.tasks import lifecycle as tasks
@@ -65,7 +66,7 @@ def fire(app: App, approval_id: UUID) -> float | None:
 def _remind(approval: Approval) -> None:
     approval.remind_at = None
     Approval.objects.filter(pk=approval.pk).update(remind_at=None, reminded_at=Now(), due_at=next_due(approval))
-    record(approval.task_id, NewEvent(EventType.APPROVAL_REMINDED, facts(approval)))
+    _tell(approval, EventType.APPROVAL_REMINDED)
 
 
 def _expire(app: App, approval: Approval, now: datetime) -> None:
@@ -74,7 +75,7 @@ def _expire(app: App, approval: Approval, now: datetime) -> None:
         _escalate(app, approval, policy.escalate_to, now)
         return
     verb, choice = on_expiry(approval, policy.on_expiry)
-    record(approval.task_id, NewEvent(EventType.APPROVAL_EXPIRED, {**facts(approval), "outcome": verb.value}))
+    _tell(approval, EventType.APPROVAL_EXPIRED, outcome=verb.value)
     carry_out(app, approval, choice, Verdict(verb), Approval.Status.EXPIRED)
 
 
@@ -90,4 +91,9 @@ def _escalate(app: App, approval: Approval, policy: Policy, now: datetime) -> No
     )
     Approver.objects.filter(approval=approval).delete()
     name_approvers([approval], [policy])
-    record(approval.task_id, NewEvent(EventType.APPROVAL_ESCALATED, facts(approval)))
+    _tell(approval, EventType.APPROVAL_ESCALATED)
+
+
+def _tell(approval: Approval, what: EventType, **more: str) -> None:
+    record(approval.task_id, NewEvent(what, {**facts(approval), **more}))
+    reach(Point.DUE_WRITES)

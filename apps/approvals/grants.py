@@ -20,6 +20,7 @@ from apps.agents.policies import Policy
 from apps.approvals.errors import DecisionInvalid, GrantEnded, NotEntitled
 from apps.approvals.models import Approval, Grant
 from apps.queue import sql
+from apps.queue.faults import Point, reach
 from apps.tasks.events import EventType, NewEvent, announce
 from apps.tasks.models import Task
 
@@ -42,7 +43,7 @@ def check(terms: Terms) -> None:
 
 def give(approval: Approval, terms: Terms, by: Sequence[str]) -> Grant:
     """In the transaction of the decision that gives it."""
-    return Grant.objects.create(
+    given = Grant.objects.create(
         agent=approval.task.agent,
         tool=approval.tool,
         task=approval.task if terms.until is None else None,
@@ -51,6 +52,8 @@ def give(approval: Approval, terms: Terms, by: Sequence[str]) -> Grant:
         approval=approval,
         given_by=list(by),
     )
+    reach(Point.GRANT_WRITES)
+    return given
 
 
 def in_force() -> QuerySet[Grant]:

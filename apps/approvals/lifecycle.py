@@ -38,6 +38,7 @@ from apps.approvals.grants import Terms
 from apps.approvals.models import Approval, Approver, Decision
 from apps.queue import entries, sql
 from apps.queue.entries import NewEntry
+from apps.queue.faults import Point, reach
 from apps.tasks import journal
 from apps.tasks import lifecycle as tasks
 from apps.tasks.events import EventType, NewEvent, record
@@ -204,6 +205,7 @@ def decide(
                 Verb(decision), by.actor, comment, changed, answer, decisions=tuple(one.pk for one in agreeing)
             )
             carry_out(app, approval, choice, verdict, choice.closes_as)
+    reach(Point.DECISION_WRITTEN)
     approval.refresh_from_db()
     return approval
 
@@ -264,6 +266,7 @@ def _write_decision(
     )  # fmt: skip
     if not created:
         raise AlreadyCounted("You have decided so already; somebody else has to agree too.")
+    reach(Point.DECISION_WRITES)
     return made
 
 

@@ -46,7 +46,7 @@ class CheckpointTooLarge(PermanentError):
 
 @dataclass(frozen=True)
 class Decided:
-    """People let a call run: once, and with arguments of this digest. `arguments` are those that they changed it to."""
+    """People let a call run: once, and with arguments of this digest. `arguments`: if not simply those of the call."""
 
     approval: str
     digest: str
@@ -59,12 +59,8 @@ class Permit:
     """What lets a call run: a decision of people about it, a grant, or nothing but that nobody has to be asked."""
 
     decided: Decided | None = None
+    arguments: dict[str, Any] | None = None  # those that people have changed the call to, if they have
     grant: Grant | None = None
-
-    @property
-    def arguments(self) -> dict[str, Any] | None:
-        """Those that people have changed the call to, if they have."""
-        return self.decided.arguments if self.decided else None
 
     def facts(self) -> dict[str, Any]:
         return {"approval": self.decided.approval} if self.decided else {}

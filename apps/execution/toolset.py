@@ -149,8 +149,8 @@ async def _permit(asked: _Asked, deps: Deps, *, once: bool) -> Permit:
     journal = deps.journal
     if once and journal.in_doubt(asked.key):
         raise CallDeferred({"call": _in_doubt(asked, deps)})
-    if (decided := journal.decided(asked.key)) is not None and _is_exactly(asked, decided):
-        return Permit(decided)
+    if (decided := journal.decided(asked.key)) is not None and (permit := _permit_by(decided, asked)) is not None:
+        return permit
     asking = _asking(asked, deps)
     if asking is None:
         return Permit()
@@ -161,10 +161,12 @@ async def _permit(asked: _Asked, deps: Deps, *, once: bool) -> Permit:
     raise CallDeferred({"call": _tool_call(asked, asking, journal)})
 
 
-def _is_exactly(asked: _Asked, decided: Decided) -> bool:
-    """Whether what would run is what was decided about, to the last character."""
-    runs = asked.arguments if decided.arguments is None else decided.arguments
-    return exact.digest(asked.tool, runs) == decided.digest
+def _permit_by(decided: Decided, asked: _Asked) -> Permit | None:
+    """What a decision lets run, to the last character: the call as it is asked for, or as people have changed it."""
+    for arguments, changed in ((asked.arguments, None), (decided.arguments, decided.arguments)):
+        if arguments is not None and exact.digest(asked.tool, arguments) == decided.digest:
+            return Permit(decided, changed)
+    return None
 
 
 def _asking(asked: _Asked, deps: Deps) -> Asking | None:

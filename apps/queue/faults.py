@@ -41,6 +41,11 @@ class Point(StrEnum):
     MESSAGE_SENT = "message_sent"  # a receiver has a message; its answer is not recorded
     DELIVERY_WRITES = "delivery_writes"  # inside the transaction that records it
     APPROVAL_WRITES = "approval_writes"  # inside the transaction that makes a task wait for a person
+    DECISION_WRITES = "decision_writes"  # inside that of a decision; nothing but the decision itself is written
+    GRANT_WRITES = "grant_writes"  # inside it, too: the grant is written
+    RESUME_WRITES = "resume_writes"  # inside it, too: the task is queued again
+    DECISION_WRITTEN = "decision_written"  # after its commit
+    DUE_WRITES = "due_writes"  # inside the transaction of a reminder, an escalation or an expiry
 
 
 def reach(point: Point) -> None:

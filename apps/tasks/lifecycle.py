@@ -31,6 +31,7 @@ from apps.agents.models import AgentVersion
 from apps.agents.versions import spec_of, specs_of, version_of
 from apps.queue import entries, leases, sql
 from apps.queue.entries import NewEntry
+from apps.queue.faults import Point, reach
 from apps.queue.leases import Lease
 from apps.tasks import checkpoints, outbox, replay, unique
 from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
@@ -413,6 +414,7 @@ def resume(app: App, task: Task, *, by: str) -> None:
     payload = {"waited_seconds": round(values["waited_seconds"] - task.waited_seconds, 3)}
     record(task.pk, NewEvent(EventType.EXECUTION_RESUMED, payload, by))
     _requeue(app, task)
+    reach(Point.RESUME_WRITES)
 
 
 def fail_waiting(task: Task, error: TaskError, *, by: str) -> None:

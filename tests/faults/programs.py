@@ -11,6 +11,12 @@ async def look_up(order: str) -> str:
     return f"order {order} was shipped"
 
 
+async def refund(amount: int) -> str:
+    """Pays back; needs approval, and must not run twice."""
+    log(f"refund-{amount}")
+    return f"refunded {amount}"
+
+
 async def charge(amount: int) -> str:
     """Charges a card; must not run twice."""
     log("charge")

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 from django.utils import timezone
@@ -49,6 +49,7 @@ DOCUMENT = one_llm_agent(
 class Scenario:
     installation: Installation
     starter: Starter
+    document: dict[str, Any] = field(default_factory=lambda: DOCUMENT)
     faults: list[str] = field(default_factory=list)
     task: Task = field(init=False)
 
@@ -68,7 +69,7 @@ class Scenario:
             PARENT: str(self.starter.pid),
         }
         with self.installation.inside():
-            apply(lifecycle.get("default"), DOCUMENT, by="tests")
+            apply(lifecycle.get("default"), self.document, by="tests")
             with in_app("default") as app:
                 self.task = submit(app, "agent", "go")
 

@@ -80,9 +80,9 @@ def charge(amount: int) -> str:
 
 
 async def slow_charge(amount: int) -> str:
-    """Charges a card, slowly."""
+    """Charges a card, slowly, until it is released."""
     calls["slow_charge"] += 1
-    await asyncio.sleep(60)
+    await asyncio.sleep(0 if release.is_set() else 60)
     return f"charged {amount}"
 
 
