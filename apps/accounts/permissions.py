@@ -134,6 +134,7 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
 
 _SEES: Final = {"GET": Need.VIEWER}
 _OPERATES: Final = {"GET": Need.OPERATOR, "POST": Need.OPERATOR}
+_ADMINISTERS: Final = {"GET": Need.ADMIN, "POST": Need.ADMIN}
 _OF_PLATFORM: Final = {"GET": Need.PLATFORM, "POST": Need.PLATFORM}
 PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page that asks first takes GET and POST
     "index": _SEES,
@@ -149,6 +150,12 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
     "letters_discard": _OPERATES,
     "operation": _SEES,
     "operation_stop": _OPERATES,
+    "notifications": {"GET": Need.OPERATOR},
+    "message": {"GET": Need.OPERATOR},
+    "message_redeliver": _OPERATES,
+    "channel_redeliver": _OPERATES,
+    "channel_enable": _ADMINISTERS,
+    "channel_test": _ADMINISTERS,
     "agents": _SEES,
     "agent": _SEES,
     "agent_pause": _OPERATES,

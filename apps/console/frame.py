@@ -28,6 +28,7 @@ from apps.tasks.models import TaskStatus
 from apps.tenancy import people
 from apps.tenancy.connection import connection
 from apps.tenancy.models import DEFAULT_APP, SLUG, App
+from apps.triggers.models import Channel
 
 SWITCHABLE = 200  # Apps that the switcher lists; the page of Apps has all of them
 
@@ -161,6 +162,7 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
     failures = filters.count(failed)
     letters = Letters()
     waiting = filters.capped(inbox.mine(caller(request)))
+    silent = Channel.objects.filter(enabled=True, disabled_at__isnull=False)
     groups = [
         ("Activity", [
             _entry("Overview", "space_dashboard", "index"),
@@ -170,6 +172,13 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
                 badge=letters.count(), badge_url=letters.url, badge_label="open dead letters",
             ),
             Entry("Approvals", "back_hand", reverse("inbox"), "inbox", waiting, reverse("inbox"), "approvals for you"),
+        ]),
+        ("Triggers", [
+            _entry(
+                "Notifications", "notifications", "notifications",
+                badge=filters.capped(silent), badge_url=reverse("admin:notifications"),
+                badge_label="channels that are switched off",
+            ),
         ]),
         ("Resources", [
             _entry("Agents", "smart_toy", "agents"),

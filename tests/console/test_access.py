@@ -47,6 +47,10 @@ CHANGING |= {
     "letters_retry",
     "letters_discard",
     "operation_stop",
+    "message_redeliver",
+    "channel_redeliver",
+    "channel_enable",
+    "channel_test",
 }
 UNKNOWN = "00000000-0000-7000-8000-000000000001"
 VALUES = {"<uuid:task_id>": UNKNOWN, "<str:name>": "nobody", "<int:number>": "1", "<path:object_id>": "1"}
@@ -57,6 +61,7 @@ VALUES |= {
     "<slug:key>": "0",
     "<int:user_id>": "1",
     "<uuid:operation_id>": UNKNOWN,
+    "<uuid:delivery_id>": UNKNOWN,
 }
 
 

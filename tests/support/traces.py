@@ -8,6 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.utils import timezone
 
 from apps.approvals.models import Approval
 from apps.queue import holds
@@ -17,9 +18,10 @@ from apps.tasks.models import DeadLetter
 from apps.tenancy import secrets, tokens
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App, Credential
+from apps.triggers.models import Channel, Delivery
 from tests.support.planted import MARK, plant
 
-AGENT = "agent"  # which only that App has
+AGENT, CHANNEL = "agent", "hook"  # which only that App has
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
@@ -28,15 +30,16 @@ class Filled:
     """An App with something of everything."""
 
     app: App
-    ids: tuple[str, ...]  # of a task in each state, an approval and an operation
+    ids: tuple[str, ...]  # of a task in each state, an approval, an operation and a message
     letter: int
     token: str  # the id of one of its tokens
 
     def addresses(self, path: str) -> list[str]:
         """The route's address, or addresses, of what this App has. A kind of place that is new here fails."""
         one = {"name": self.app.name, "key": self.token, "id": str(self.letter), "path": "x"}
-        if "/agents/" in f"/{path}":
-            one["name"] = AGENT
+        for place, name in {"/agents/": AGENT, "/notifications/": CHANNEL}.items():
+            if place in f"/{path}":
+                one["name"] = name
         filled = re.sub(r"<(?!uuid)(?:\w+:)?(\w+)>", lambda place: one.get(place[1], "1"), path)
         return sorted({re.sub(r"<uuid:\w+>", an_id, filled) for an_id in self.ids})
 
@@ -65,7 +68,11 @@ def fill(app: App) -> Filled:
         letter = DeadLetter.objects.get()
         request = operations.Request("discard", LetterFilter(ids=(letter.pk,)), reason=MARK)
         operation = operations.start(app, request, by="tests")
-        ids = [task.pk for task in tasks] + [Approval.objects.get().pk, operation.pk]
+        spec = {"type": "webhook", "events": ["dead_lettered"], "url": f"https://{MARK}/", "secret": "${secret:KEY}"}
+        Channel.objects.create(name=CHANNEL, type="webhook", spec=spec, enabled=True)
+        sent = {"status": "delivered", "finished_at": timezone.now(), "message": {"said": MARK}}
+        delivery = Delivery.objects.create(channel=CHANNEL, type="dead_lettered", event=1, **sent)
+        ids = [task.pk for task in tasks] + [Approval.objects.get().pk, operation.pk, delivery.pk]
     secrets.put(app, "KEY", MARK)
     tokens.issue_app_token(app.name, note=MARK)
     holds.hold(app, AGENT, by="tests", reason=MARK)

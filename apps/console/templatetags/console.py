@@ -46,6 +46,11 @@ STATES = {  # state -> icon and label; the colours are the tokens `--state-…` 
     "answered": ("check_circle", "Answered"),
     "rejected": ("cancel", "Rejected"),
     "expired": ("timer_off", "Expired"),
+    "active": ("check_circle", "Active"),
+    "failing": ("warning", "Failing"),
+    "disabled": ("notifications_off", "Switched off"),
+    "off": ("do_not_disturb_on", "Not enabled"),
+    "delivered": ("check_circle", "Delivered"),
 }
 _TICKS = re.compile(r"`([^`]+)`")
 MAX_SHOWN = 100_000  # characters of a payload

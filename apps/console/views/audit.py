@@ -59,7 +59,7 @@ def _page(rows: QuerySet[Row], before: str) -> QuerySet[Row]:
 def _of_event(event: Event) -> Deed:
     payload = dict(event.payload)
     reason = payload.pop("reason", "") or payload.pop("comment", "")
-    target = payload.get("agent") or payload.get("tool") or ""
+    target = payload.get("agent") or payload.get("tool") or payload.get("channel") or ""
     return Deed(event.pk, event.at, event.actor, event.type, str(target), event.task_id, str(reason), payload)
 
 

@@ -171,7 +171,8 @@ def _settle(channel: Channel | None, one: Attempted) -> str:
     if outcome.gone:
         return "the receiver answered 410, which means that it wants no more messages"
     if lifecycle.has_failed_too_long(channel.name):
-        return f"every attempt has failed since {channel.failing_since:%Y-%m-%d %H:%M} UTC; the last: {outcome.error}"
+        since, last = f"{channel.failing_since:%Y-%m-%d %H:%M} UTC", outcome.error.rstrip(".")
+        return f"every attempt has failed since {since}; the last: {last}"
     return ""
 
 
@@ -212,12 +213,14 @@ def redeliver_failed(app: App, channel: Channel, since: datetime, *, by: str, re
     """Sends everything once more that has failed since then; how much that is. Raises ChannelNotActive."""
     with transaction.atomic():
         lock_active(channel.name)
-        failed = Delivery.objects.filter(
-            channel=channel.name, status=FAILED, finished_at__gte=since, event__isnull=False
-        )
-        total = _send_again(app, channel, failed)
+        total = _send_again(app, channel, failed_since(channel, since))
         _note(EventType.NOTIFICATION_REDELIVERED, by, channel, reason, since=since.isoformat(), total=total)
     return total
+
+
+def failed_since(channel: Channel, since: datetime) -> QuerySet[Delivery]:
+    """What has failed of the channel since then, apart from tests."""
+    return Delivery.objects.filter(channel=channel.name, status=FAILED, finished_at__gte=since, event__isnull=False)
 
 
 def send_test(app: App, channel: Channel, *, by: str, reason: str = "") -> Delivery:

@@ -40,14 +40,22 @@ def locked(**which: object) -> list[Channel]:
 
 def lock_active(name: str) -> Channel:
     """The channel, locked. Raises ChannelNotActive."""
-    found = locked(name=name)
-    if not found:
-        raise ChannelNotActive(f"there is no channel {name!r} in the configuration any more")
-    if not found[0].enabled:
-        raise ChannelNotActive(f"the configuration says that {name!r} is not enabled")
-    if found[0].disabled_at is not None:
-        raise ChannelNotActive(f"{name!r} was switched off: {found[0].disabled_because}; enable it first")
-    return found[0]
+    found = next(iter(locked(name=name)), None)
+    refused = why_not_active(name, found)
+    if found is None or refused:
+        raise ChannelNotActive(refused)
+    return found
+
+
+def why_not_active(name: str, channel: Channel | None) -> str:
+    """Why nothing can be sent by the channel of this name; empty: it can."""
+    if channel is None:
+        return f"there is no channel {name!r} in the configuration any more"
+    if channel.state == Channel.State.OFF:
+        return f"the configuration says that {name!r} is not enabled"
+    if channel.state == Channel.State.DISABLED:
+        return f"{name!r} was switched off: {channel.disabled_because}; enable it first"
+    return ""
 
 
 def put_in_force(app: App, document: Document) -> None:
