@@ -66,6 +66,8 @@ MAINTAIN = {
     "suspend_app": _django("starts nothing of an App any more, and closes its API"),
     "resume_app": _django("lets a suspended App go on"),
     "delete_app": _django("deletes an App with all that is in it"),
+    "export_app": _django("writes a suspended App into a file"),
+    "import_app": _django("makes an App of such a file, here or elsewhere"),
     "prune": _django("deletes what is no longer kept, or says what that would be"),
     "keys": _django("lists the keys that sign tokens, or makes a new one"),
     "reencrypt": _django("encrypts secrets anew, with the first of HECTOR_ENCRYPTION_KEYS"),

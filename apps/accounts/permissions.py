@@ -213,7 +213,7 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
 _WITHOUT = ("init", "validate", "version", "openapi")
 _WITH = (
     *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "reencrypt"),
-    *("suspend_app", "resume_app", "delete_app"),
+    *("suspend_app", "resume_app", "delete_app", "export_app", "import_app"),
     *("approvals", "approve", "reject", "grants", "revoke"),
     *("createsuperuser", "changepassword", "clearsessions"),
     *("check", "shell", "dbshell", "makemigrations", "showmigrations", "sqlmigrate"),

@@ -27,7 +27,7 @@ PRINTED = {  # what a page promises that its commands print
     "docs/first-task.md": ["resumed_from", "Six times seven is 42."],
     "docs/approvals.md": ["tool_call refund (risk: high)", "Pay this back?", "refunded 200 for A-2"],
     "docs/api.md": ['"text":"Hello from acme"}', "event: execution_completed", "TICKETS_TOKEN"],
-    "docs/apps.md": ["suspended", "The App toys is active", "The App toys is deleted"],
+    "docs/apps.md": ["suspended", "The App toys is active", "The App toys-2 is here", "The App toys is deleted"],
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
     "docs/durability.md": ["Nothing is wrong."],
     "docs/notifications.md": ["test http://127.0.0.1:", "execution_completed http://127.0.0.1:"],
