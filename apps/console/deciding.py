@@ -35,7 +35,8 @@ class Deciding:
         self.grant = self._text("grant")
         self.until = self._text("grant_until")
         asked = request.GET if self.sent is None else self.sent  # a form may stand on a page whose address says edit
-        self.edits = self.takes_arguments and not refused and bool(asked.get("edit"))
+        may = not refused and approval.status == Approval.Status.OPEN
+        self.edits = may and self.takes_arguments and bool(asked.get("edit"))
         self.arguments = self._arguments()
         self.answer = self._answer()
 

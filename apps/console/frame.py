@@ -103,6 +103,14 @@ def caller(request: HttpRequest) -> Caller:
     return found
 
 
+def waiting(request: HttpRequest) -> Count:
+    """How many approvals wait for the person; counted once for the badge, the tab and the overview."""
+    found: Count | None = getattr(request, "_waiting", None)
+    if found is None:
+        found = request._waiting = filters.capped(inbox.mine(caller(request)))  # type: ignore[attr-defined]
+    return found
+
+
 def can(request: HttpRequest) -> dict[str, bool]:
     """Of each page of the console, whether the person may do what it is for."""
     who = caller(request)
@@ -152,7 +160,7 @@ def lean(request: HttpRequest) -> dict[str, Any]:
         "environment": settings.HECTOR_ENVIRONMENT,
         "role": caller(request).role,
         "can": can(request),
-        "waiting": filters.capped(inbox.mine(caller(request))),
+        "waiting": waiting(request),
     }
 
 
@@ -160,8 +168,7 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
     """The sidebar, by what an operator asks."""
     failed = Filter(status=(TaskStatus.FAILED,))
     failures = filters.count(failed)
-    letters = Letters()
-    waiting = filters.capped(inbox.mine(caller(request)))
+    letters, approvals = Letters(), reverse("inbox")
     silent = Channel.objects.filter(enabled=True, disabled_at__isnull=False)
     groups = [
         ("Activity", [
@@ -171,7 +178,7 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
                 "Dead letters", "mark_email_unread", "dead_letters",
                 badge=letters.count(), badge_url=letters.url, badge_label="open dead letters",
             ),
-            Entry("Approvals", "back_hand", reverse("inbox"), "inbox", waiting, reverse("inbox"), "approvals for you"),
+            Entry("Approvals", "back_hand", approvals, "inbox", waiting(request), approvals, "approvals for you"),
         ]),
         ("Triggers", [
             _entry(

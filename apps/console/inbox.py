@@ -107,13 +107,10 @@ class Tab:
     active: bool
 
 
-def tabs(which: Which, by: Caller) -> list[Tab]:
-    """Those that are open are counted; history is not."""
-    found = []
-    for name, label in TABS.items():
-        one = Which(tab=name)
-        found.append(Tab(label, one.url, one.count(by) if one.is_open else None, which.tab == name))
-    return found
+def tabs(which: Which, by: Caller, mine: Count) -> list[Tab]:
+    """Those that are open are counted (`mine` has been); history is not."""
+    counts = {"mine": mine, "team": Which(tab="team").count(by), "all": Which(tab="all").count(by)}
+    return [Tab(label, Which(tab=name).url, counts.get(name), which.tab == name) for name, label in TABS.items()]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ _TOOL = {
     Kind.TOOL_STARTED.value: ("build", "started"),
     Kind.TOOL_RESULT.value: ("build_circle", "answered"),
     Kind.TOOL_FAILED.value: ("error", "broke off"),
+    Kind.TOOL_DECIDED.value: ("how_to_reg", "approved"),
 }
 
 
@@ -55,6 +56,8 @@ def _read(task: Task, found: QuerySet[Checkpoint]) -> Steps:
         tools.update((call.call, call.tool) for call in calls)
         if point.kind == Kind.MODEL:
             icon, what = "smart_toy", _answer(turn, ", ".join(call.tool for call in calls))
+        elif point.kind == Kind.LIMIT_RAISED:
+            icon, what = "speed", "Limit raised"
         else:
             icon, ended = _TOOL.get(point.kind, ("flag", point.kind))
             what = _words("Tool", tools.get(point.key, ""), ended)

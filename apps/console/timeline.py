@@ -153,6 +153,7 @@ _PLAIN = {  # icon, tone and title of what says no more by itself
     EventType.APPROVAL_ESCALATED: ("groups", "input_required", "Others are asked about {tool}"),
     EventType.APPROVAL_DECIDED: ("how_to_reg", "input_required", "Decided about {tool}"),
     EventType.APPROVAL_EXPIRED: ("timer_off", "input_required", "Nobody decided about {tool}"),
+    EventType.GRANT_USED: ("key", "plain", "{tool} is granted"),
     EventType.RETRY_SCHEDULED: ("schedule", "pending", "Attempt {attempt} failed"),
     EventType.DEAD_LETTERED: ("inbox", "failed", "Filed with the dead letters"),
     EventType.DEAD_LETTER_DISCARDED: ("delete", "cancelled", "Dead letter discarded"),
@@ -165,7 +166,9 @@ def _plain(event: Event, task: Task) -> Row:
     row = Row(event.seq or 0, "circle", event.type, event.at, actor=event.actor, text=payload.get("reason", ""))
     if event.type in _PLAIN:
         row.icon, row.tone, title = _PLAIN[EventType(event.type)]
-        tool = "a question" if payload.get("kind") == "question" else payload.get("tool") or "a limit"
+        tool = payload.get("tool") or "a limit"
+        if payload.get("kind") == "question":
+            tool, title = "a question", title.replace("sked about", "sked")
         row.title = title.replace("{tool}", str(tool)).replace("{attempt}", str(payload.get("attempt")))
     match event.type:
         case EventType.STATE_CHANGED:

@@ -96,6 +96,7 @@ def test_the_page_notices_that_somebody_else_has_decided(configured: App, anna: 
     assert b"data-closed" in changed.content and "Closed: “Approve” by otto" in says(changed)
     assert "looks right" in says(changed)
     assert 'name="decision"' not in read(anna, path(approval))
+    assert "Change" not in read(anna, path(approval) + "?edit=1").partition("keys-title")[0], "it is too late for that"
 
 
 # --- Deciding ---------------------------------------------------------------------------------------------------------
@@ -187,6 +188,16 @@ def test_a_limit_says_what_raising_it_means(configured: App, anna: Client) -> No
     page = text(read(anna, path(asked(configured, Call(Kind.BUDGET, "limit:cost_usd", "", dear)))))
     for words in ("Limit reached: $2.50", "Used, with what comes next $2.61", "If you raise it $5.00 ($2.50 more)"):
         assert words in page
+
+
+def test_the_task_says_what_was_asked_and_decided(configured: App, anna: Client) -> None:
+    first, raised = asked(configured, call(), question(key="tool:1:b")), asked(configured, limit())
+    for approval, decision in ((first, "approve"), (open_ones(first.task)[1], "reject"), (raised, "approve")):
+        decide(anna, approval, decision)
+    page = text(read(anna, f"/admin/tasks/{first.task_id}/"))
+    for words in ("Asked about charge", "Asked a question", "Decided about charge", "Decided about a question"):
+        assert words in page, words
+    assert "Tool approved" in page and "Limit raised" in text(read(anna, f"/admin/tasks/{raised.task_id}/"))
 
 
 # --- Changing the arguments ------------------------------------------------------------------------------------------

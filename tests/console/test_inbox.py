@@ -22,7 +22,7 @@ from apps.tasks.models import Event, TaskStatus
 from apps.tenancy.models import App
 from tests.console.approvals import asked, call, fresh, limit, path, policy, question, read, says, text
 from tests.support.doubt import waiting
-from tests.support.people import ANNA, OTTO
+from tests.support.people import ANNA, OTTO, person
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>"
 
@@ -86,6 +86,18 @@ def test_the_badge_counts_what_waits_for_the_person(configured: App, inbox: Clie
     console = Client()
     console.force_login(operator)
     assert 'aria-label="2 approvals for you"' in read(console, "/admin/agents/?app=acme")
+
+
+def test_the_overview_leads_to_what_waits_for_people(configured: App, operator: User) -> None:
+    console = Client()
+    console.force_login(operator)
+    assert "Waiting for people" not in read(console, "/admin/?app=acme")
+    asked(configured)
+    lifecycle.decide(
+        configured, asked(configured, call(policy=policy(required=2))), "approve", by=person("olga", "admin")
+    )
+    page = read(console, "/admin/")
+    assert "Waiting for people: 2 approvals , 1 for you ." in text(page) and 'href="/approvals/?tab=all"' in page
 
 
 @pytest.mark.parametrize(

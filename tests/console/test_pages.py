@@ -47,7 +47,7 @@ def test_the_chart_counts_what_ended_by_minute_and_leads_there(configured: App, 
 
 
 def test_the_overview_names_the_oldest_task_that_waits(configured: App, read: Read) -> None:
-    assert "Nothing is waiting." in read("/admin/")
+    assert "No task waits for a worker." in read("/admin/")
     agents.submit(configured, "echo", "not due", run_at=timezone.now() + timedelta(hours=1))
     oldest = agents.submit(configured, "echo", "the oldest")
     agents.submit(configured, "echo", "a younger one")

@@ -34,7 +34,7 @@ def index(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
         request, site, "inbox.html", "_inbox.html", "Approvals",
         app=app,
         which=which,
-        tabs=inbox.tabs(which, by),
+        tabs=inbox.tabs(which, by, frame.waiting(request)),
         slice=inbox.page(which, by, _uuid(request.GET.get("after", ""))),
         is_first="after" not in request.GET,
         chips=_chips(which),

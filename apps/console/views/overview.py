@@ -6,8 +6,9 @@ from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
 
 from apps.agents.models import Agent
-from apps.console import chart, filters, overview
+from apps.console import chart, filters, frame, overview
 from apps.console.filters import Filter
+from apps.console.inbox import Which
 from apps.console.views.render import live_page
 from apps.console.workforce import workforce
 from apps.tasks.models import TaskStatus
@@ -18,11 +19,16 @@ TILES = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.INPUT_REQUIRED, Task
 
 def index(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
     which = {status.value: Filter(status=(status.value,)) for status in TILES}
+    everyone = Which(tab="all")
     throughput = chart.of(overview.throughput())
     return live_page(
         request, site, "overview.html", "_overview.html", "Overview",
         app=app,
         tiles=[(status, which[status], filters.count(which[status])) for status in which],
+        asked=everyone.count(frame.caller(request)),
+        asked_url=everyone.url,
+        mine=frame.waiting(request),
+        mine_url=Which().url,
         oldest=overview.oldest_waiting(),
         force=workforce(),
         chart=throughput,
