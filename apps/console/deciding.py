@@ -14,7 +14,7 @@ from apps.approvals.models import Approval, Decision
 from apps.console.filters import moment
 from apps.console.schema_fields import MISSING
 from apps.console.schema_form import SchemaForm
-from apps.tenancy.http.body import read_json
+from apps.tenancy.http.strict_json import read_json
 
 Verb = Decision.Verb
 TASK, UNTIL = "task", "until"  # how far a grant goes

@@ -14,7 +14,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from apps.tenancy.http.body import read_json
+from apps.tenancy.http.strict_json import read_json
 
 MISSING: Any = object()  # no value at all, which is not null
 _LONG_TEXT = 200  # a text that may be longer than this gets an area, not a line
