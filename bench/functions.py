@@ -38,6 +38,11 @@ async def start_twice(value: Any) -> None:
         await asyncio.sleep(60)
 
 
+async def note_time() -> int:
+    """Says when it ran: nanoseconds of this host's clock."""
+    return time.time_ns()
+
+
 async def look_up() -> str:
     """Looks an order up; declared idempotent."""
     await asyncio.sleep(0.05)

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 from django.db import connection
+from django.db.models import AutoField, Model
 
 from apps.agents.config.apply import apply
 from apps.queue import entries
@@ -66,6 +67,13 @@ def counted(name: str) -> str:
     if connection.vendor == "postgresql":
         return f"WITH {name} (n) AS (SELECT generate_series(1, %s))"
     return f"WITH RECURSIVE {name} (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM {name} WHERE n < %s)"
+
+
+def copying(model: type[Model], changed: Mapping[str, str]) -> str:
+    """The SQL that a statement begins with to copy rows of a table that it calls `pattern`, some columns changed."""
+    columns = [str(field.column) for field in model._meta.concrete_fields if not isinstance(field, AutoField)]
+    values = ", ".join(changed.get(column, f"pattern.{column}") for column in columns)
+    return f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) SELECT {values}"
 
 
 def until(condition: Callable[[], bool], what: str, *, patience: float = PATIENCE, look: float = LOOK) -> None:

@@ -109,6 +109,31 @@ FIGURES = (
         {engine: {"ratio": Target(most=1.1)} for engine in ENGINES},
     ),
     Figure(
+        "decision",
+        "decision about a tool call to the start of the tool, idle system",
+        "bench.figures.approvals:decision",
+        {"p50": "ms", "p95": "ms", "p50_whole": "ms", "p95_whole": "ms"},
+        {POSTGRESQL: {"p50": Target(most=20), "p95": Target(most=60)}},
+    ),
+    Figure(
+        "approvals-waiting",
+        "100,000 waiting approvals with reminders: memory of all worker processes, one claim (and each as a share of"
+        " what it is without them), the inbox, the API's list",
+        "bench.figures.approvals:waiting",
+        {"memory": "MB", "memory_ratio": "", "claim": "ms", "claim_ratio": "", "inbox": "ms", "list": "ms"},
+        {
+            engine: {"memory_ratio": Target(most=1.1), "claim_ratio": Target(most=1.1), "inbox": Target(most=200)}
+            for engine in ENGINES
+        },
+    ),
+    Figure(
+        "deciders",
+        "50 approvers deciding the same 1,000 approvals at once",
+        "bench.figures.approvals:deciders",
+        {"decided_twice": "", "run_twice": "", "seconds": "s"},
+        {engine: {"decided_twice": Target(most=0), "run_twice": Target(most=0)} for engine in ENGINES},
+    ),
+    Figure(
         "recovery",
         "kill -9 of a worker process to the second start of its task",
         "bench.figures.recovery:measure",

@@ -18,12 +18,12 @@ CLAIMS, SIZE = 300, 2  # of so many entries each
 def measure(quick: bool) -> dict[str, float]:
     app = migrated()
     worker = workers.register(slots=SIZE)
-    few = _claim(app, worker, FEW, 0)
-    many = _claim(app, worker, MANY // (10 if quick else 1), FEW)
+    few = milliseconds(app, worker, FEW, 0)
+    many = milliseconds(app, worker, MANY // (10 if quick else 1), FEW)
     return {"few": few, "many": many, "ratio": many / few}
 
 
-def _claim(app: App, worker: Worker, waiting: int, more_than: int) -> float:
+def milliseconds(app: App, worker: Worker, waiting: int, more_than: int) -> float:
     """The median milliseconds of a claim while so many wait; each is made up for by what it took."""
     fill(app, waiting - more_than, "ready", 0, "NULL")
     tidy()

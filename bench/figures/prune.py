@@ -15,7 +15,7 @@ from apps.tasks.models import Task
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 from bench.figures.tasks import submit
-from bench.harness import BenchError, counted, migrated, percentile, process, tidy
+from bench.harness import BenchError, copying, counted, migrated, percentile, process, tidy
 
 TASKS = 100_000
 EVENTS, CHECKPOINTS = 6, 3  # of each
@@ -70,15 +70,12 @@ def _ended_tasks(app: App, count: int) -> None:
     pattern = Task.objects.get()
     key = "gen_random_uuid()" if sql.is_postgresql() else "LOWER(HEX(RANDOMBLOB(16)))"
     then = sql.later("(-60 * 86400 + made.n)")
-    columns = [str(field.column) for field in Task._meta.concrete_fields]
     special = {
         "id": key, "status": "'completed'", "finished_at": then, "started_at": then, "attempt": "1",
         "last_seq": str(EVENTS), "last_checkpoint": str(CHECKPOINTS),
     }  # fmt: skip
-    values = ", ".join(special.get(column, f"pattern.{column}") for column in columns)
     sql.execute(
-        f"{counted('made')} INSERT INTO tasks_task ({', '.join(columns)})"
-        f" SELECT {values} FROM made, tasks_task pattern WHERE pattern.id = %s",
+        f"{counted('made')} {copying(Task, special)} FROM made, tasks_task pattern WHERE pattern.id = %s",
         [count, sql.uid(pattern.pk)],
     )
     ended = "FROM tasks_task WHERE finished_at IS NOT NULL"
