@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
-from apps.approvals import grants
 from apps.approvals import lifecycle as approvals
 from apps.approvals.grants import Terms
-from apps.approvals.models import Approval, Grant
+from apps.approvals.models import Approval
 from apps.queue.models import QueueEntry
 from apps.tasks import forks, lifecycle, replay
 from apps.tasks.integrity import complaints
@@ -116,35 +113,6 @@ def test_arguments_that_the_tool_refuses_in_the_end_are_told_to_the_model(app: A
         ended(task)
     assert (task.status, functions.calls["charge"]) == (TaskStatus.COMPLETED, 0)
     assert "The tool refused the arguments, so it did not run" in results(task)[approval.call]
-
-
-def test_each_call_of_a_turn_is_decided_by_itself(app: App) -> None:
-    turn = {
-        "calls": [
-            {"tool": "charge", "arguments": {"amount": 1}},
-            {"tool": "charge", "arguments": {"amount": 2}},
-            {"tool": "charge", "arguments": {"amount": 3}},
-            {"tool": "look_up", "arguments": {"order": "A"}},
-        ]
-    }
-    tools = {"charge": function_tool("charge", require_approval=True), "look_up": function_tool("look_up")}
-    configure(app, turn, tools=tools)
-    task = submit(app)
-    with working():
-        one, two, three = sorted(asks(task), key=lambda approval: approval.arguments["amount"])
-        assert functions.calls == {"look_up": 1}
-        approvals.decide(app, three, "approve", by=ANNA, arguments={"amount": 30})
-        approvals.decide(app, two, "reject", by=OTTO)
-        task.refresh_from_db()
-        assert (task.status, functions.calls["charge"]) == (TaskStatus.INPUT_REQUIRED, 0)
-        approvals.decide(app, one, "approve", by=ANNA)
-        ended(task)
-    found = results(task)
-    assert found[one.call] == "charged 1"
-    assert found[two.call] == "A person has rejected this call; it did not run."
-    assert found[three.call]["result"] == "charged 30"
-    assert functions.calls == {"look_up": 1, "charge": 2}
-    assert complaints(app) == []
 
 
 def test_the_answer_to_a_question_is_the_result_of_the_call(app: App) -> None:
@@ -259,24 +227,6 @@ def test_a_condition_on_the_arguments_decides_whether_to_ask(app: App, amount: A
     assert functions.calls["charge_any"] == 0
 
 
-def test_a_command_waits_too(app: App, tmp_path: Path) -> None:
-    mark = tmp_path / "ran"
-    tools = {
-        "touch": {
-            "type": "command", "command": ["touch", "{path}"], "parameters": {"path": {"type": "string"}},
-            "require_approval": "named",
-        },
-    }  # fmt: skip
-    configure(app, call("touch", path=str(mark)), tools=tools, policies={"named": {"approvers": {"users": ["otto"]}}})
-    task = submit(app)
-    with working():
-        [approval] = asks(task)
-        assert not mark.exists() and approval.policy_name == "named"
-        approvals.decide(app, approval, "approve", by=OTTO)
-        ended(task)
-    assert mark.exists() and task.status == TaskStatus.COMPLETED
-
-
 def test_the_tools_of_an_mcp_server_that_are_named_wait_and_the_others_do_not(app: App, settings: Any) -> None:
     server = {
         "type": "mcp", "command": sys.executable, "args": ["-m", "tests.support.mcp_server"],
@@ -352,23 +302,6 @@ def test_tokens_that_broke_a_limit_are_counted_and_not_spent_again(app: App) -> 
 
 # --- Grants -----------------------------------------------------------------------------------------------------------
 CHARGES = tuple(call("charge", amount=amount) for amount in (1, 2, 3))
-
-
-def test_calls_that_a_grant_covers_run_without_asking_until_it_is_revoked(app: App) -> None:
-    configure(app, *CHARGES)
-    until = timezone.now() + timedelta(hours=1)
-    task = submit(app)
-    with working():
-        [approval] = asks(task)
-        approvals.decide(app, approval, "approve", by=ANNA, grant=Terms(until))
-        ended(task)
-        grant = Grant.objects.get()
-        assert (functions.calls["charge"], grant.uses) == (3, 2)
-        used = payloads(task, "grant_used")
-        assert [use["grant"] for use in used] == [str(grant.pk)] * 2
-        grants.revoke(grant, by=OTTO)
-        asks(submit(app))
-    assert functions.calls["charge"] == 3
 
 
 def test_a_grant_for_a_task_covers_no_other(app: App) -> None:
