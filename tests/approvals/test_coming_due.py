@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_worker_reminds_people_and_then_lets_the_approval_expire(app: App) -> None:
-    values = {"remind_after": "100ms", "expires_in": "300ms", "on_expiry": "fail"}
+    values = {"remind_after": "100ms", "expires_in": "1500ms", "on_expiry": "fail"}
     policy = resolve(ApprovalPolicy.model_validate(values), {})
     task = asked(app, approvals.Call(Approval.Kind.TOOL_CALL, "tool:1:a", "charge", {"amount": 5}, policy=policy))
     with working():

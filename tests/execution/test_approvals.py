@@ -317,7 +317,7 @@ def test_a_grant_for_a_task_covers_no_other(app: App) -> None:
 
 # --- Time -------------------------------------------------------------------------------------------------------------
 def test_what_nobody_decides_expires_on_a_worker_and_the_run_goes_on(app: App) -> None:
-    hurried = {"expires_in": "300ms", "remind_after": "100ms", "on_expiry": "escalate", "escalate_to": "bosses"}
+    hurried = {"expires_in": "1200ms", "remind_after": "100ms", "on_expiry": "escalate", "escalate_to": "bosses"}
     bosses = {"approvers": {"role": "admin"}, "expires_in": "300ms", "on_expiry": "approve"}
     configure(app, tool={"require_approval": "hurried"}, policies={"hurried": hurried, "bosses": bosses})
     task = submit(app)
