@@ -17,6 +17,7 @@ from apps.approvals import lifecycle
 from apps.approvals.grants import Terms
 from apps.approvals.lifecycle import Call
 from apps.approvals.models import Approval, Decision, Grant
+from apps.tasks import lifecycle as tasks
 from apps.tasks.models import TaskStatus
 from apps.tenancy.models import App
 from tests.console.approvals import (
@@ -320,6 +321,18 @@ def test_a_decision_that_comes_too_late_is_none(configured: App, anna: Client) -
     answer = decide(anna, approval, "approve")
     assert answer.status_code == 409 and "its time was over" in says(answer)
     assert not Decision.objects.exists()
+
+
+def test_what_nobody_decided_says_what_came_of_it(configured: App, anna: Client) -> None:
+    late, gone = asked(configured, call(policy=policy(expires_in="1h"))), asked(configured)
+    Approval.objects.filter(pk=late.pk).update(
+        status="expired", outcome="reject", closed_at=timezone.now(), due_at=None
+    )
+    tasks.cancel(configured, gone.task, by="olga")
+    assert "Nobody decided in time. That counts as rejected." in read(anna, path(late))
+    assert "The task ended before anybody decided." in read(anna, path(gone))
+    answer = decide(anna, late, "approve")
+    assert answer.status_code == 409 and "nobody decided until" in says(answer)
 
 
 def test_whom_the_policy_excludes_sees_why_and_cannot_decide(configured: App, anna: Client) -> None:

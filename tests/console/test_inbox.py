@@ -21,6 +21,7 @@ from apps.tasks import lifecycle as tasks
 from apps.tasks.models import Event, TaskStatus
 from apps.tenancy.models import App
 from tests.console.approvals import asked, call, fresh, limit, path, policy, question, read, says, text
+from tests.console.conftest import member
 from tests.support.doubt import waiting
 from tests.support.people import ANNA, OTTO, person
 
@@ -50,6 +51,13 @@ def test_an_empty_inbox_says_so(inbox: Client) -> None:
     assert "Nothing has been decided yet." in read(inbox, "/approvals/?tab=decided")
     assert "No approval matches." in read(inbox, "/approvals/?tool=nothing")
     assert "Nothing runs without asking." in read(inbox, "/approvals/grants/")
+
+
+def test_who_has_nothing_to_decide_is_led_to_what_others_have_to(configured: App, app: App, client: Client) -> None:
+    asked(configured)
+    client.force_login(member("vera", "viewer", app))
+    page = read(client, "/approvals/")
+    assert "What others have to decide is under All." in page and 'class="button" href="/approvals/?tab=all"' in page
 
 
 def test_each_kind_says_what_is_asked_about_and_by_when(configured: App, inbox: Client) -> None:

@@ -30,11 +30,13 @@ _DONE = {"approve": "approved", "reject": "rejected"}
 
 def index(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
     which, by = Which.read(request.GET), frame.caller(request)
+    tabs = inbox.tabs(which, by, frame.waiting(request))
     return live_page(
         request, site, "inbox.html", "_inbox.html", "Approvals",
         app=app,
         which=which,
-        tabs=inbox.tabs(which, by, frame.waiting(request)),
+        tabs=tabs,
+        open_to_others=next((tab.url for tab in tabs if tab.label == inbox.TABS["all"] and tab.count), ""),
         slice=inbox.page(which, by, _uuid(request.GET.get("after", ""))),
         is_first="after" not in request.GET,
         chips=_chips(which),
