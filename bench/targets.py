@@ -155,6 +155,12 @@ FIGURES = (
         {POSTGRESQL: {"p95": Target(most=300)}, SQLITE: {"p95": Target(most=150)}},
     ),
     Figure(
+        "migrate-apps",
+        "1,000 Apps get one more column, while a server of the version before takes tasks of one of them",
+        "bench.figures.migrate_apps:measure",
+        {"seconds": "s", "per_second": "/s", "slowest": "ms"},
+    ),
+    Figure(
         "serve",
         "hector serve from start to healthy: nothing there yet, and again",
         "bench.figures.serve:measure",

@@ -85,6 +85,16 @@ class AppProtected(TenancyError):
         super().__init__(f"the App {name} is always there and cannot be deleted")
 
 
+class AppsNotMigrated(TenancyError):
+    """The log says why. Nothing is wrong with the others; once the reason is gone, start again."""
+
+    code = "apps_not_migrated"
+
+    def __init__(self, names: list[str]) -> None:
+        few = ", ".join(sorted(names)[:10])
+        super().__init__(f"{len(names)} of the Apps could not be migrated, as the log explains: {few}")
+
+
 class BadSecretName(TenancyError):
     code = "bad_secret_name"
 

@@ -19,8 +19,9 @@ from apps.tenancy import paths, template
 from apps.tenancy.backends.common import refuse_switch
 from apps.tenancy.connection import PUBLIC, connection, in_schema
 from apps.tenancy.errors import AppExists, AppNotFound, AppProtected, BadAppName
-from apps.tenancy.migrate import Plan, migrate_app, migrate_shared
+from apps.tenancy.migrate import Plan, migrate_shared
 from apps.tenancy.models import DEFAULT_APP, SLUG, App, Remains
+from apps.tenancy.upgrade import bring_up_to_date
 
 log = structlog.get_logger(__name__)
 
@@ -135,7 +136,7 @@ def migrate_all(*, verbosity: int = 0) -> None:
     """Brings every schema up to date and makes sure of the App `default`.
 
     Any number of processes may call it at once: one works, the others wait and find nothing left to do. If there is
-    nothing to do at all, it costs a few queries, however many Apps there are.
+    nothing to do at all, it costs a few queries, however many Apps there are. Raises AppsNotMigrated.
     """
     plan = Plan()
     if _is_current(plan):
@@ -146,15 +147,8 @@ def migrate_all(*, verbosity: int = 0) -> None:
             keys.pairs()  # makes the key that signs tokens: one, before replicas make one each
         if not App.objects.filter(name=DEFAULT_APP).exists():
             create(DEFAULT_APP, by="")
-        for app in App.objects.filter(_unfinished(plan)):
-            _bring_up_to_date(app, verbosity=verbosity)
+        bring_up_to_date(App.objects.filter(_unfinished(plan)), verbosity=verbosity)
         template.drop_others()
-
-
-def _bring_up_to_date(app: App, *, verbosity: int) -> None:
-    if verbosity:
-        print(f"Migrating the App {app.name}")
-    App.objects.filter(pk=app.pk).update(migrations=migrate_app(app.schema_name))
 
 
 def _is_current(plan: Plan) -> bool:
