@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 from pydantic import ValidationError
@@ -47,20 +47,30 @@ def judge(error: BaseException) -> Failure:
 
 
 def _model_api(error: ai.ModelAPIError) -> Failure:
+    message = _answer(error) if isinstance(error, ai.ModelHTTPError) else error.message
     match error:
         case ai.ModelQuotaExceededError():
-            return Failure("quota_exhausted", error.message, retryable=False)
+            return Failure("quota_exhausted", message, retryable=False)
         case ai.ModelTimeoutError() | ai.ModelRequestTimeout():
-            return Failure("timed_out", error.message, retryable=True, retry_after=error.retry_after)
+            return Failure("timed_out", message, retryable=True, retry_after=error.retry_after)
         case ai.ModelHTTPError():
-            return _http_status(error.status_code, error.message, error.retry_after)
+            return _http_status(error.status_code, message, error.retry_after)
         case ai.ModelRequestRejectedError():
-            return Failure("rejected", error.message, retryable=False)
+            return Failure("rejected", message, retryable=False)
         case ai.ModelRateLimitError():
-            return Failure("rate_limited", error.message, retryable=True, retry_after=error.retry_after)
+            return Failure("rate_limited", message, retryable=True, retry_after=error.retry_after)
         case ai.ModelConnectionError():
-            return Failure("connection_failed", error.message, retryable=True, retry_after=error.retry_after)
-    return Failure("server_error", error.message, retryable=True, retry_after=error.retry_after)
+            return Failure("connection_failed", message, retryable=True, retry_after=error.retry_after)
+    return Failure("server_error", message, retryable=True, retry_after=error.retry_after)
+
+
+def _answer(error: ai.ModelHTTPError) -> str:
+    """What the provider answered, and of its body the part that is for people, if one can be told."""
+    said: Any = error.body
+    while isinstance(said, dict) and (inner := said.get("error") or said.get("message")):
+        said = inner
+    hint = f" (is it {error.suggested_model_id}?)" if error.suggested_model_id else ""
+    return f"the model {error.model_name} answered {error.status_code}{f': {said}' if said else ''}{hint}"
 
 
 def _http_status(status: int, message: str, retry_after: float | None = None) -> Failure:

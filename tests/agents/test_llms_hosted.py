@@ -243,6 +243,16 @@ async def test_the_fallback_takes_over_without_waiting(server: ModelServer, buil
     assert (len(busy.requests), len(server.requests)) == (1, 1)
 
 
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+async def test_what_a_provider_answers_is_told_in_a_sentence(server: ModelServer, build: Build, provider: str) -> None:
+    server.script(error(401, "Who are you?"))
+
+    with pytest.raises(ModelHTTPError) as raised:
+        await Agent(build(spec(server, provider))).run("hello")
+
+    assert classify(raised.value).message == "the model test-1 answered 401: Who are you?"
+
+
 async def test_a_secret_that_a_server_repeats_is_not_in_the_message(server: ModelServer, build: Build) -> None:
     server.script(error(401, "Incorrect API key provided: s3cr3t-value. See https://user:pw@example.com/?key=abc"))
     agent = Agent(build(spec(server)))
