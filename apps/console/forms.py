@@ -71,7 +71,11 @@ class AppSettings(forms.Form):
         min_value=1, max_value=1000, help_text="Its share of the workers, against that of the other Apps."
     )
     max_concurrent = forms.IntegerField(
-        label="At once", min_value=1, max_value=2**31 - 1, required=False, help_text="Kept, and not enforced yet."
+        label="At once",
+        min_value=1,
+        max_value=2**31 - 1,
+        required=False,
+        help_text="How many of its tasks run at a time, on all hosts together. Empty: any number.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

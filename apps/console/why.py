@@ -14,7 +14,7 @@ from apps.approvals.models import Approval
 from apps.console import inbox, words
 from apps.console.templatetags.console import summary, ticks, when
 from apps.console.workforce import silence, workforce
-from apps.queue import holds
+from apps.queue import holds, limits
 from apps.queue.models import Hold, QueueEntry, Worker
 from apps.tasks.events import EventType
 from apps.tasks.models import Attempt, Event, Task, TaskStatus
@@ -65,6 +65,11 @@ def _pending(app: App, task: Task) -> SafeString | str:
 def _parked(app: App, task: Task) -> SafeString | str:
     held = holds.by_lane(app)
     hold = held.get("") or held.get(task.agent)
+    if hold is None and app.max_concurrent is not None:
+        return format_html(
+            "Parked: {} of {} tasks that the App {} may run at a time are running. It starts when one of them ends.",
+            limits.running(app.pk), app.max_concurrent, app,
+        )  # fmt: skip
     if hold is None:
         return "Parked by a pause that has ended just now: it is taken up again within a minute."
     what = f"agent {hold.lane}" if hold.lane else f"App {app}"

@@ -20,7 +20,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Case, Count, When
 
-from apps.queue import sql
+from apps.queue import limits, sql
 from apps.queue.entries import held, wake
 from apps.queue.models import Hold, QueueEntry
 from apps.tenancy.context import in_app
@@ -127,8 +127,14 @@ def sweep() -> int:
 
 
 def unpark(app_id: int) -> int:
-    """Makes ready what is parked and not held, in its order, from where the queue is now; how many."""
-    free = f"state = 'parked' AND app_id = %s AND NOT {held('queue_queueentry.app_id', 'queue_queueentry.lane')}"
+    """Makes ready what is parked and not held, in its order, from where the queue is now; how many.
+
+    Of an App that may run only so many tasks, as many as fit (`apps.queue.limits`).
+    """
+    free = (
+        f"state = 'parked' AND app_id = %s AND NOT {held('queue_queueentry.app_id', 'queue_queueentry.lane')}"
+        f" AND NOT {limits.is_limited()}"
+    )
     unparked = 0
     for priority, first in sql.fetch(
         f"SELECT priority, MIN(tag) FROM queue_queueentry WHERE {free} GROUP BY priority", [app_id]
@@ -142,7 +148,7 @@ def unpark(app_id: int) -> int:
         ):
             unparked += moved
             wake()
-    return unparked
+    return unparked + limits.release(app_id)
 
 
 def _next_tag(priority: int) -> float:

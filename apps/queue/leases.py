@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from apps.queue import sql
+from django.db import transaction
+
+from apps.queue import limits, sql
 from apps.queue.entries import held, ready_unless_held, wake
 
 PARKING_ROUNDS = 8  # of one claim: it must not keep its worker from beating while a large lane is being parked
@@ -33,7 +35,8 @@ def claim(worker_id: int, count: int) -> list[Lease]:
     """Leases up to `count` ready entries to the worker, the fair next ones; none while the queue is paused.
 
     None either to a worker that drains, or was given up for dead: nobody would look after its leases. What turns out
-    to be held was made ready just when its hold was set; it is parked, and the next ones are taken for it.
+    to be held was made ready just when its hold was set; it is parked, and the next ones are taken for it. So is what
+    is more than its App may run at a time (`apps.queue.limits`).
     The `queue_ready` index serves the choice, so its cost does not grow with what waits.
 
     On PostgreSQL the claim does not wait until it is on disk, where it is the whole transaction: what comes after it,
@@ -42,18 +45,37 @@ def claim(worker_id: int, count: int) -> list[Lease]:
     claimed: list[Lease] = []
     for _ in range(PARKING_ROUNDS):
         taken = _take(worker_id, count - len(claimed))
-        claimed += [lease for lease, is_held in taken if not is_held]
-        if not _park([lease for lease, is_held in taken if is_held]):
+        parked = _park([one.lease for one in taken if one.is_held])
+        parked |= _park_surplus([one.lease for one in taken if one.is_limited and not one.is_held])
+        claimed += [one.lease for one in taken if one.lease.id not in parked]
+        if not parked:
             break
     return claimed
+
+
+@dataclass(frozen=True)
+class _Taken:
+    lease: Lease
+    is_held: bool
+    is_limited: bool
+
+
+def _park_surplus(leases: Sequence[Lease]) -> set[int]:
+    """Parks what is more than its App may run; which."""
+    parked: set[int] = set()
+    for app_id in sorted({lease.app_id for lease in leases}):
+        mine = {lease.id: lease for lease in leases if lease.app_id == app_id}
+        with transaction.atomic():
+            parked |= _park([mine[entry_id] for entry_id in limits.surplus(app_id, mine)])
+    return parked
 
 
 def _park(leases: Sequence[Lease]) -> set[int]:
     return _settle("UPDATE queue_queueentry SET state = 'parked', worker_id = NULL, leased_at = NULL", [], leases)
 
 
-def _take(worker_id: int, count: int) -> list[tuple[Lease, bool]]:
-    """Leases the next entries; each with whether it is held."""
+def _take(worker_id: int, count: int) -> list[_Taken]:
+    """Leases the next entries."""
     if count < 1:
         return []
     # A row that another claim is taking right now is skipped, not waited for. SQLite's writers take turns anyway.
@@ -73,11 +95,15 @@ def _take(worker_id: int, count: int) -> list[tuple[Lease, bool]]:
         UPDATE queue_queueentry
         SET state = 'leased', worker_id = %s, epoch = epoch + 1, leased_at = {sql.now()}, run_at = NULL
         WHERE id IN (SELECT id FROM next)
-        RETURNING id, app_id, kind, key, epoch, {held("queue_queueentry.app_id", "queue_queueentry.lane")}
+        RETURNING id, app_id, kind, key, epoch, {held("queue_queueentry.app_id", "queue_queueentry.lane")},
+            {limits.is_limited()}
         """,
         [worker_id, count, worker_id],
     )
-    return [(Lease(row[0], row[1], row[2], sql.as_uuid(row[3]), row[4], worker_id), bool(row[5])) for row in rows]
+    return [
+        _Taken(Lease(id, app_id, kind, sql.as_uuid(key), epoch, worker_id), bool(is_held), bool(is_limited))
+        for id, app_id, kind, key, epoch, is_held, is_limited in rows
+    ]
 
 
 def owned(leases: Sequence[Lease]) -> set[int]:

@@ -13,14 +13,14 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 import structlog
 from django.conf import settings
 
-from apps.queue import leases, sql, workers
+from apps.queue import leases, limits, sql, workers
 from apps.queue.database import AWAY, DatabaseThread
 from apps.queue.errors import WorkerFenced
 from apps.queue.faults import Point, reach
@@ -205,6 +205,8 @@ class Shift:
             self._crew.say(len(self._jobs))
         if was_full:  # else nothing was left unclaimed
             self._woken.set()
+        if job.app.max_concurrent is not None and job.lease.kind == limits.KIND:
+            self._tie_up(self._database.call(self._release, job.app))
         if task.cancelled() or task.exception() is not None:
             self._handler_broke(job, None if task.cancelled() else task.exception())
 
@@ -213,8 +215,17 @@ class Shift:
         if error is not None:
             log.error("handler_failed", entry=job.lease.id, app=job.app.name, exc_info=error)
         if job.stop != "lost":
-            self._loose_ends.add(end := asyncio.ensure_future(self._database.call(leases.give_back, [job.lease])))
-            end.add_done_callback(self._loose_ends.discard)
+            self._tie_up(self._database.call(leases.give_back, [job.lease]))
+
+    def _release(self, app: App) -> None:
+        """(Database thread.) One of the App's tasks has ended: another one may start."""
+        with connection.shared_tables_only():
+            limits.release(app.pk)
+
+    def _tie_up(self, end: Coroutine[Any, Any, Any]) -> None:
+        """Does it beside the loop, and before the shift is over."""
+        self._loose_ends.add(task := asyncio.ensure_future(end))
+        task.add_done_callback(self._loose_ends.discard)
 
     async def _beat_if_due(self, worker: Worker) -> None:
         if time.monotonic() < self._next_beat:
@@ -234,6 +245,7 @@ class Shift:
         Whether an operator drains the worker.
         """
         draining = workers.beat(worker.pk)
+        limits.release_all()
         mislaid = workers.give_back_mislaid(worker.pk, held | {lease.id for lease in self._unbegun})
         stale = workers.sign_off_stale() if steady else 0
         if mislaid or stale:
@@ -253,8 +265,7 @@ class Shift:
             return
         self._next_tidying = time.monotonic() + TIDY
         if left := await self._database.call(paths.remains):
-            self._loose_ends.add(end := asyncio.ensure_future(asyncio.to_thread(paths.remove, left)))
-            end.add_done_callback(self._loose_ends.discard)
+            self._tie_up(asyncio.to_thread(paths.remove, left))
 
     def _stop(self, entry_id: int, reason: Any) -> None:
         if entry_id in self._jobs:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apps.accounts.signing import verify
+from apps.queue import leases, workers
 from apps.queue.models import QueueEntry
 from apps.tenancy import secrets
 from apps.tenancy.models import App
@@ -102,6 +103,16 @@ def test_settings_are_changed_one_by_one(platform: Person) -> None:
     app = platform.patch("/admin/apps/acme", {"max_concurrent": 2, "status": "active"}).json()
     assert (app["weight"], app["display_name"], app["max_concurrent"]) == (5, "Acme & Co", 2)
     assert platform.patch("/admin/apps/acme", {"max_concurrent": None}).json()["max_concurrent"] is None
+
+
+def test_what_does_not_fit_goes_on_when_more_may_run(platform: Person, operator: Person) -> None:
+    platform.patch("/admin/apps/acme", {"max_concurrent": 1})
+    for _ in range(3):
+        operator.submits()
+    assert len(leases.claim(workers.register(slots=4).pk, 4)) == 1
+    assert platform.get("/admin/queue").json()["apps"]["acme"]["parked"] == 2
+    platform.patch("/admin/apps/acme", {"max_concurrent": None})
+    assert QueueEntry.objects.filter(state="ready").count() == 2
 
 
 def test_a_deleted_app_is_gone_with_its_work(platform: Person) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.queue.models import Hold
+from apps.queue import leases, workers
+from apps.queue.models import Hold, QueueEntry
 from apps.tenancy import lifecycle
 from apps.tenancy.models import App
 from tests.support import agents
@@ -41,6 +42,22 @@ def test_the_settings_of_an_app_are_changed(console: Client, configured: App, re
     found = App.objects.get(name="acme")
     assert (found.display_name, found.weight, found.max_concurrent) == ("Acme & Co", 5, None)
     assert "Acme &amp; Co" in read(PAGE)
+
+
+def test_a_task_that_does_not_fit_says_so_and_goes_on_when_more_may_run(
+    console: Client, configured: App, read: Read
+) -> None:
+    App.objects.filter(name="acme").update(max_concurrent=1)
+    tasks = [agents.submit(configured, "echo") for _ in range(2)]
+    assert len(leases.claim(workers.register(slots=4).pk, 4)) == 1
+    parked = QueueEntry.objects.get(state="parked")
+    assert {parked.key} < {task.pk for task in tasks}
+    assert "Parked: 1 of 1 tasks that the App acme may run at a time are running." in read(
+        f"/admin/tasks/{parked.key}/"
+    )
+    given = {"app": "acme", "weight": "1", "max_concurrent": "2"}
+    assert console.post(f"{PAGE}settings/", given).status_code == 302
+    assert QueueEntry.objects.get(pk=parked.pk).state == "ready"
 
 
 @pytest.mark.parametrize("wrong", [{"weight": "0"}, {"weight": "x"}, {"max_concurrent": "0"}])

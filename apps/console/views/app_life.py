@@ -22,6 +22,8 @@ def settings(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> H
     form = AppSettings(request.POST or None, initial={field: getattr(of, field) for field in AppSettings.base_fields})
     if request.method == "POST" and form.is_valid():
         lifecycle.change(of, by=actor(request), **{field: form.cleaned_data[field] for field in form.changed_data})
+        if "max_concurrent" in form.changed_data:
+            holds.unpark(of.pk)  # as many as fit now
         messages.success(request, f"The settings of the App {name} are changed.")
         return redirect("admin:platform_app", name)
     response = page(request, site, "app_settings.html", "Settings", _crumbs(name, str(of)), form=form, of=of)

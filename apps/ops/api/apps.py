@@ -20,7 +20,7 @@ from apps.ops.api.serializers import (
     SecretBody,
     SecretOut,
 )
-from apps.queue import deletion, suspension
+from apps.queue import deletion, holds, suspension
 from apps.tenancy import lifecycle, secrets, tokens
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, Order, PageQuery, page
@@ -78,6 +78,8 @@ class OneApp(ApiView):
             changes["retention"] = {name: value for name, value in own.items() if value is not None}
         by = self.caller.actor
         app = lifecycle.change(app, by=by, reason=reason, **changes)
+        if "max_concurrent" in changes:
+            holds.unpark(app.pk)  # as many as fit now
         if status is not None:
             verb = suspension.suspend if status == App.Status.SUSPENDED else suspension.resume
             verb(app, by=by, reason=reason)

@@ -16,6 +16,7 @@ from apps.tenancy.models import App, Secret
 _DOCUMENT = {"type": "object", "additionalProperties": True, "description": "As `GET /schema` describes it."}
 _TEXT_OR_DOCUMENT = {"oneOf": [_DOCUMENT, {"type": "string", "description": "The document as YAML text."}]}
 _MOST = 2**31 - 1
+_AT_ONCE = "How many of its tasks run at a time; null: any number."
 
 
 @extend_schema_field(_TEXT_OR_DOCUMENT)
@@ -29,7 +30,9 @@ class NewAppBody(Body):
     display_name = OptionalText(max_length=200)
     config = Config(required=False, allow_null=True)
     weight = WholeNumber(min_value=1, max_value=1000, required=False, default=1, help_text="Its share of the workers.")
-    max_concurrent = WholeNumber(min_value=1, max_value=_MOST, required=False, allow_null=True, default=None)
+    max_concurrent = WholeNumber(
+        min_value=1, max_value=_MOST, required=False, allow_null=True, default=None, help_text=_AT_ONCE
+    )
 
 
 @extend_schema_serializer(component_name="RetentionSettings")
@@ -59,7 +62,7 @@ class RetentionOut(serializers.Serializer[Any]):
 class AppPatchBody(Body):
     display_name = Text(max_length=200, required=False, allow_blank=True)
     weight = WholeNumber(min_value=1, max_value=1000, required=False)
-    max_concurrent = WholeNumber(min_value=1, max_value=_MOST, required=False, allow_null=True)
+    max_concurrent = WholeNumber(min_value=1, max_value=_MOST, required=False, allow_null=True, help_text=_AT_ONCE)
     status = serializers.ChoiceField(choices=["active", "suspended"], required=False)
     reason = Reason()
     retention = RetentionBody(required=False)
