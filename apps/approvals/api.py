@@ -58,7 +58,7 @@ declare_translator(DecisionInvalid, _invalid)
 _ANY_JSON = {"description": "Any JSON value."}
 _OBJECT = extend_schema_field({"type": "object", "additionalProperties": True})(serializers.JSONField)
 _ANY = extend_schema_field(_ANY_JSON)(serializers.JSONField)
-MOST_AT_ONCE = 1000
+MOST_AT_ONCE = 200
 
 
 @extend_schema_serializer(component_name="Decision")

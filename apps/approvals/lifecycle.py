@@ -194,8 +194,9 @@ def decide(
         made = _write_decision(
             approval, by.actor, Verb(decision), comment=comment, arguments=changed, answer=answer, grant=grant
         )
-        agreeing = _agreeing(approval, made) if choice.agrees else [made]
-        missing = approval.required - len(agreeing) if choice.agrees else 0
+        needed = approval.required if choice.agrees else 1
+        agreeing = _agreeing(approval, made) if needed > 1 else [made]
+        missing = needed - len(agreeing)
         if missing > 0:
             _record_decision(approval, made, {"missing": missing})
         else:
@@ -260,12 +261,10 @@ def _write_decision(
     approval: Approval, actor: str, verb: Decision.Verb, *, comment: str, grant: Terms | None, **values: Any
 ) -> Decision:
     same = exact.digest(verb.value, values["arguments"], values["answer"], grant.as_json() if grant else None)
-    made, created = Decision.objects.get_or_create(
-        approval=approval, level=approval.level, actor=actor, digest=same,
-        defaults={"decision": verb, "comment": comment, **values},
-    )  # fmt: skip
-    if not created:
+    mine = {"approval": approval, "level": approval.level, "actor": actor, "digest": same}
+    if Decision.objects.filter(**mine).exists():
         raise AlreadyCounted("You have decided so already; somebody else has to agree too.")
+    made = Decision.objects.create(decision=verb, comment=comment, **mine, **values)
     reach(Point.DECISION_WRITES)
     return made
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from apps.approvals.lifecycle import Call
+from apps.approvals.models import Approval
 from apps.tasks.models import Task
 from apps.tenancy.context import in_app
 from tests.api.conftest import Person, pointers
+from tests.support.doubt import asked as waits_for
 from tests.support.doubt import waiting
 
 
@@ -119,6 +123,45 @@ def test_a_decision_that_does_not_fit_is_refused(
 ) -> None:
     answer = approver.post(f"/approvals/{listed(approver)[0]['id']}/decide", body)
     assert (answer.status_code, pointers(answer)) == (status, faulty)
+    assert len(listed(approver)) == 2
+
+
+@pytest.fixture
+def calls(world: None) -> list[Task]:
+    """Two tasks of `acme` that wait for approval of a call."""
+    with in_app("acme") as app:
+        call = Call(Approval.Kind.TOOL_CALL, "tool:1:a", "charge", {"amount": 5})
+        return [waits_for(app, call, agent="clerk") for _ in range(2)]
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_several_are_decided_at_once_and_each_that_is_not_says_why(
+    approver: Person, calls: list[Task], decision: str
+) -> None:
+    second, first = (one["id"] for one in listed(approver))
+    approver.post(f"/approvals/{first}/decide", {"decision": "reject"})
+    unknown = str(uuid4())
+    answer = approver.post("/approvals/decide", {"decision": decision, "ids": [first, second, unknown]}).json()
+    done = {"approve": "approved", "reject": "rejected"}[decision]
+    assert answer[done] == [second]
+    assert [one["id"] for one in answer["skipped"]] == [first, unknown]
+    assert "closed already: reject by" in answer["skipped"][0]["reason"]
+    assert listed(approver) == []
+
+
+def test_mine_are_those_that_wait_for_whoever_asks(approver: Person, viewer: Person, calls: list[Task]) -> None:
+    with in_app("acme"):
+        Approval.objects.filter(task=calls[0]).update(role="admin")
+    assert [one["task"] for one in approver.get("/approvals?mine=true").json()["results"]] == [str(calls[1].pk)]
+    assert viewer.get("/approvals?mine=true").json()["results"] == []
+    assert len(listed(viewer)) == 2
+
+
+@pytest.mark.parametrize("terms", [{}, {"task": False}, {"task": True, "until": "2030-01-31T14:00:00Z"}], ids=str)
+def test_a_grant_is_for_the_task_or_until_an_instant(approver: Person, calls: list[Task], terms: Any) -> None:
+    path = f"/approvals/{listed(approver)[0]['id']}/decide"
+    answer = approver.post(path, {"decision": "approve", "grant": terms})
+    assert (answer.status_code, pointers(answer)) == (400, ["/grant"])
     assert len(listed(approver)) == 2
 
 
