@@ -114,6 +114,14 @@ class Deciding:
             raise DecisionInvalid.at("arguments", "The arguments are not an object in JSON.")
         return value
 
+    @property
+    def shown(self) -> dict[str, Any] | None:
+        """The changes that the person has seen as such; None if there were none, or they cannot be read."""
+        try:
+            return self._confirmed()
+        except DecisionInvalid:
+            return None
+
     def given_answer(self) -> Any:
         """Raises DecisionInvalid."""
         if self.answer is None or not self.answer.is_bound:

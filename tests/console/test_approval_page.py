@@ -222,6 +222,22 @@ def test_changed_arguments_are_shown_before_they_are_approved(configured: App, a
     assert (made.arguments, made.comment) == ({"amount": 7, "note": "one\n2\n"}, "a little more")
 
 
+def test_changes_that_were_shown_are_kept_where_something_else_was_wrong(configured: App, anna: Client) -> None:
+    approval = asked(configured)
+    for given in ({"grant": "until", "grant_until": ""}, {"grant": "until", "grant_until": "2001-01-01T10:00"}):
+        answer = decide(anna, approval, "approve", arguments='{"amount": 7}', **given)
+        assert answer.status_code == 400 and "- 5 + 7" in says(answer) and "Approve with these changes" in says(answer)
+    assert fresh(approval).status == "open"
+
+
+def test_all_arguments_can_be_taken_away(configured: App, anna: Client) -> None:
+    approval = asked(configured, call(schema={"type": "object"}))
+    answer = decide(anna, approval, "approve", edit="1", **{"value-0": ""})
+    assert "- 5 + (nothing)" in says(answer) and 'name="arguments" value="{}"' in answer.content.decode()
+    decide(anna, approval, "approve", arguments="{}")
+    assert Decision.objects.get().arguments == {}
+
+
 def test_changes_that_were_shown_can_be_changed_again(configured: App, anna: Client) -> None:
     approval = asked(configured)
     shown = review(anna, approval, amount="7").content.decode()

@@ -39,14 +39,14 @@ def page(request: HttpRequest, app: App, site: AdminSite, *, approval_id: UUID) 
                 fault = "" if changed is not None else "Nothing was changed. Approve the call as it is, or change it."
             else:
                 _decide(app, approval, form, by)
-                messages.success(request, _what_follows(approval, form))
+                messages.success(request, _what_follows(approval))
                 return redirect(_back(request).url)
         except DecisionInvalid as error:
-            fault, status = form.refuse(error), 400
+            fault, status, changed = form.refuse(error), 400, form.shown
         except ApprovalError as error:
             fault, status = str(error), 403 if isinstance(error, NotEntitled) else 409
-            approval = _approval(app, approval_id)
-    response = _show(request, app, site, approval, form, by, fault=fault, changed=changed or {})
+            approval, changed = _approval(app, approval_id), form.shown
+    response = _show(request, app, site, approval, form, by, fault=fault, changed=changed)
     if status != 200:
         response.status_code = status
     return response
@@ -68,7 +68,7 @@ def _decide(app: App, approval: Approval, form: Deciding, by: Caller) -> None:
 
 def _show(
     request: HttpRequest, app: App, site: AdminSite, approval: Approval, form: Deciding, by: Caller, *, fault: str,
-    changed: dict[str, Any],
+    changed: dict[str, Any] | None,
 ) -> HttpResponse:  # fmt: skip
     back = _back(request)
     is_open = approval.status == Approval.Status.OPEN
@@ -116,7 +116,7 @@ def _same(request: HttpRequest, approval: Approval) -> dict[str, Any] | None:
 
 
 def _changes(approval: Approval, changed: dict[str, Any] | None) -> list[Change]:
-    return changes(approval.arguments, changed) if changed else []
+    return [] if changed is None else changes(approval.arguments, changed)
 
 
 def _asks(approval: Approval) -> Any:
@@ -151,7 +151,7 @@ def _back(request: HttpRequest) -> Which:
     return Which.read(QueryDict(request.POST.get("back") or request.GET.get("back") or ""))
 
 
-def _what_follows(approval: Approval, form: Deciding) -> str:
+def _what_follows(approval: Approval) -> str:
     if approval.status == Approval.Status.OPEN:
         return "Your decision is kept. Somebody else has to agree too."
     approval.task.refresh_from_db()

@@ -57,13 +57,16 @@ class Chip:
     without: str  # the address without it
 
 
+_CHIPS = {
+    "kind": "Kind", "agent": "Agent", "tool": "Tool", "status": "Outcome", "actor": "Decided by", "asked": "Asked",
+}  # fmt: skip
+
+
 def _chips(which: Which) -> list[Chip]:
-    labels = {"kind": "Kind", "agent": "Agent", "tool": "Tool", "status": "Outcome", "actor": "Decided by"}
-    labels["asked"] = "Asked"
     said = {"kind": inbox.KINDS, "status": inbox.OUTCOMES, "asked": WINDOW_LABELS}
     return [
         Chip(label, said.get(name, {}).get(value, value), which.but(**{name: ""}).url)
-        for name, label in labels.items()
+        for name, label in _CHIPS.items()
         if (value := getattr(which, name))
     ]
 
