@@ -32,8 +32,18 @@ def contradictions(**_: Any) -> list[Error]:
         and f"{', '.join(missing)} is missing: tokens of another issuer need all of {', '.join(issuer)}",
         "E005": not _is_safe(settings.HECTOR_AUTH_JWKS_URL)
         and "HECTOR_AUTH_JWKS_URL has to begin with https://, or whoever is in between could hand out keys",
+        "E006": not _is_address(settings.HECTOR_PUBLIC_URL)
+        and "HECTOR_PUBLIC_URL is no address: write where people reach the console, like https://hector.example.com",
     }
     return [Error(fault, id=f"{TAG}.{number}") for number, fault in faults.items() if fault]
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
 
 
 def _is_safe(url: str) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hector_site import database, env
+from apps.ops.checks import contradictions
+from hector_site import database, env, mail
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,31 @@ def test_a_database_url_keeps_what_is_quoted_in_it() -> None:
     entry = database.from_url("postgres://a%40b:p%2Fw@db.internal:6543/hector?sslmode=require")
     assert (entry["USER"], entry["PASSWORD"], entry["HOST"], entry["PORT"]) == ("a@b", "p/w", "db.internal", "6543")
     assert entry["OPTIONS"]["sslmode"] == "require"
+
+
+@pytest.mark.parametrize(
+    "address", ["hector.example.com", "//hector.example.com", "ftp://hector.example.com", "https://", "https://["]
+)
+def test_an_address_that_no_message_could_link_to_is_refused_at_the_start(address: str, settings: Any) -> None:
+    assert contradictions() == []
+    settings.HECTOR_PUBLIC_URL = address
+    assert ["HECTOR_PUBLIC_URL" in error.msg for error in contradictions()] == [True]
+
+
+def test_a_mail_server_is_spoken_to_in_private_unless_that_is_switched_off() -> None:
+    plain = mail.from_url("smtp://anna:p%40ss@mail.example.com")
+    assert (plain.host, plain.port, plain.user, plain.password) == ("mail.example.com", 587, "anna", "p@ss")
+    assert plain.starttls and not plain.tls
+    assert mail.from_url("smtps://mail.example.com").tls
+    off = mail.from_url("smtp://mail.internal:25?tls=off")
+    assert (off.port, off.starttls, off.tls) == (25, False, False)
+    assert mail.from_url("").backend == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["mail.example.com", "http://a:hunter2@b", "smtp://a:hunter2@", "smtp://a:hunter2@b?tls=no"]
+)
+def test_what_is_no_mail_server_is_refused_without_the_password(url: str) -> None:
+    with pytest.raises(env.BadSetting, match="HECTOR_EMAIL_URL") as refused:
+        mail.from_url(url)
+    assert "hunter2" not in str(refused.value)
