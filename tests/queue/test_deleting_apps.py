@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 from uuid import uuid4
 
@@ -85,6 +87,25 @@ def test_what_runs_is_stopped_before_everything_goes(shop: App) -> None:
             lifecycle.create("shop", by="anna")
         deletion.finish(shop.pk)
         assert functions.stopped.is_set()
+    assert is_gone(shop)
+
+
+def test_nothing_is_dropped_under_what_takes_its_time_to_stop(shop: App) -> None:
+    def finish() -> None:
+        try:
+            deletion.finish(shop.pk)
+        finally:
+            connection.close()
+
+    with working(), ThreadPoolExecutor(1) as pool:
+        starts(shop, "hold")
+        deletion.delete(shop, by="anna")
+        ending = pool.submit(finish)
+        with pytest.raises(FutureTimeout):
+            ending.result(0.5)
+        assert connection.schemas.exists(shop.schema_name)
+        functions.release.set()
+        ending.result(20)
     assert is_gone(shop)
 
 
