@@ -103,9 +103,13 @@ def _release_next(app_id: int, count: int) -> int:
         " ORDER BY priority DESC, tag, id LIMIT 1), 0)"
     )
     [(priority,)] = top
-    return sql.execute(
-        f"UPDATE queue_queueentry SET state = 'ready', tag = {sql.greatest('tag', next_tag)} WHERE id IN ("
-        f" SELECT id FROM queue_queueentry WHERE {waiting} AND priority = %s ORDER BY tag, id LIMIT %s"
-        f"{' FOR UPDATE SKIP LOCKED' if sql.is_postgresql() else ''})",
-        [priority, app_id, priority, count],
+    # The choice stands in front: as a subquery of the UPDATE, PostgreSQL may make it anew for each row, and go too far.
+    return len(
+        sql.fetch(
+            f"WITH next AS (SELECT id FROM queue_queueentry WHERE {waiting} AND priority = %s ORDER BY tag, id LIMIT %s"
+            f"{' FOR UPDATE SKIP LOCKED' if sql.is_postgresql() else ''})"
+            f" UPDATE queue_queueentry SET state = 'ready', tag = {sql.greatest('tag', next_tag)}"
+            f" WHERE id IN (SELECT id FROM next) RETURNING id",
+            [app_id, priority, count, priority],
+        )
     )

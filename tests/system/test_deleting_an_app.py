@@ -36,7 +36,7 @@ def test_workers_stop_and_drop_a_deleted_app(site_with: Callable[[dict[str, Any]
         files = site.installation.home / "apps" / directory_name(shop)
         files.mkdir(parents=True)
         wait_for(lambda: site.ran()["slow"], what="it runs")
-        assert not deletion.delete(shop, by="anna")
+        deletion.delete(shop, by="anna")  # a worker may have stopped the task before this looks whether it has
         wait_for(lambda: not App.objects.filter(name="shop").exists(), seconds=20, what="the App is gone")
         assert not connection.schemas.exists(shop.schema_name)
         assert not QueueEntry.objects.exists()
