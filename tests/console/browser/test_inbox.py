@@ -42,8 +42,10 @@ def test_an_approver_approves_changes_rejects_and_answers_with_keys_and_several_
 
     page = look_at(anna, "edit_me")
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("Change the arguments")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("Change the arguments")
     page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
     page.keyboard.press("e")
     page.get_by_label("amount").fill("7")
     page.get_by_role("button", name="Look at the changes…").click()
