@@ -48,12 +48,8 @@ def insertion(app: App, new: str) -> str:
 
     The `n` of the rows is their order. One row comes back for each.
     """
-    # `queue_ready` serves the first subquery, `queue_app_tag` the second. Both see what was there before, for each row;
-    # of the rows themselves each comes one turn after the one before it.
-    next_tag = (
-        "COALESCE((SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = new.priority"
-        " ORDER BY priority DESC, tag, id LIMIT 1), 0)"
-    )
+    # `queue_app_tag` serves `last_tag`. Both tags are of what was there before, for each row; of the rows themselves
+    # each comes one turn after the one before it.
     last_tag = (
         f"COALESCE((SELECT MAX(tag) FROM queue_queueentry WHERE app_id = {app.pk} AND priority = new.priority), 0)"
     )
@@ -64,7 +60,7 @@ def insertion(app: App, new: str) -> str:
         f"INSERT INTO queue_queueentry"
         f" (app_id, kind, key, state, priority, run_at, lane, epoch, cancel, enqueued_at, tag)"
         f" SELECT {app.pk}, kind, key, {state}, priority, run_at, lane, epoch, FALSE, {sql.now()},"
-        f" {sql.greatest(next_tag, last_tag)} + {turns}"
+        f" {sql.greatest(next_tag('new.priority'), last_tag)} + {turns}"
         f" FROM {new} new ORDER BY n RETURNING {wake}"
     )
 
@@ -87,6 +83,14 @@ def ensure_due(app: App, key: UUID, *, kind: str, priority: int = 0) -> None:
             [app.pk, kind, sql.uid(key)],
         )
         wake()
+
+
+def next_tag(priority: str) -> str:
+    """The SQL of where the queue is now in a priority (SQL): its next ready entry's tag. `queue_ready` serves it."""
+    return (
+        f"COALESCE((SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = {priority}"
+        f" ORDER BY priority DESC, tag, id LIMIT 1), 0)"
+    )
 
 
 def held(app: str, lane: str) -> str:

@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import Case, Count, When
 
 from apps.queue import limits, sql
-from apps.queue.entries import held, wake
+from apps.queue.entries import held, next_tag, wake
 from apps.queue.models import Hold, QueueEntry
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
@@ -139,7 +139,8 @@ def unpark(app_id: int) -> int:
     for priority, first in sql.fetch(
         f"SELECT priority, MIN(tag) FROM queue_queueentry WHERE {free} GROUP BY priority", [app_id]
     ):
-        shift = max(0.0, _next_tag(priority) - first)
+        [(now,)] = sql.fetch(f"SELECT {next_tag('%s')}", [priority])
+        shift = max(0.0, float(now) - first)
         while moved := sql.execute(
             f"UPDATE queue_queueentry SET state = 'ready', tag = tag + %s WHERE id IN ("
             f" SELECT id FROM queue_queueentry WHERE {free} AND priority = %s"
@@ -149,15 +150,6 @@ def unpark(app_id: int) -> int:
             unparked += moved
             wake()
     return unparked + limits.release(app_id)
-
-
-def _next_tag(priority: int) -> float:
-    rows = sql.fetch(
-        "SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = %s"
-        " ORDER BY priority DESC, tag, id LIMIT 1",
-        [priority],
-    )
-    return float(rows[0][0]) if rows else 0.0
 
 
 def _in_lane(lane: str) -> tuple[str, list[str]]:

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from django.db import transaction
 
 from apps.queue import sql
-from apps.queue.entries import held, wake
+from apps.queue.entries import held, next_tag, wake
 
 KIND = "task"  # of the entries that count
 
@@ -98,17 +98,13 @@ def _release_next(app_id: int, count: int) -> int:
     top = sql.fetch(f"SELECT priority FROM queue_queueentry WHERE {waiting} ORDER BY priority DESC LIMIT 1", [app_id])
     if not top:
         return 0
-    next_tag = (
-        "COALESCE((SELECT tag FROM queue_queueentry WHERE state = 'ready' AND priority = %s"
-        " ORDER BY priority DESC, tag, id LIMIT 1), 0)"
-    )
     [(priority,)] = top
     # The choice stands in front: as a subquery of the UPDATE, PostgreSQL may make it anew for each row, and go too far.
     return len(
         sql.fetch(
             f"WITH next AS (SELECT id FROM queue_queueentry WHERE {waiting} AND priority = %s ORDER BY tag, id LIMIT %s"
             f"{' FOR UPDATE SKIP LOCKED' if sql.is_postgresql() else ''})"
-            f" UPDATE queue_queueentry SET state = 'ready', tag = {sql.greatest('tag', next_tag)}"
+            f" UPDATE queue_queueentry SET state = 'ready', tag = {sql.greatest('tag', next_tag('%s'))}"
             f" WHERE id IN (SELECT id FROM next) RETURNING id",
             [app_id, priority, count, priority],
         )
