@@ -7,6 +7,7 @@ the ones that keep Hector's rules, for there are some that would write past Apps
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import select
@@ -181,6 +182,7 @@ def _run(name: str, arguments: list[str]) -> int:
     import django
     from django.core.management import ManagementUtility
 
+    gc.set_threshold(10_000)  # with Python's 700, a tenth of a start goes into looking for garbage in what is imported
     try:
         django.setup()
     except OSError as error:

@@ -54,8 +54,8 @@ SHARED_APPS = [
     "apps.tenancy",  # before django_tenants, whose `migrate` it replaces
     "django_tenants",
     "apps.console",  # before unfold, whose templates it extends
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # without a site of its own: the console is ours
+    "django.contrib.admin.apps.SimpleAdminConfig",  # likewise; nor is all imported that others would show in one
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -6,8 +6,11 @@ it here by the name that the document uses. Adding a type changes nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -16,8 +19,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from hector_site.env import parse_duration
 
 if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
     from pydantic_ai.models import Model
     from pydantic_ai.toolsets import AbstractToolset
+    from pydantic_core import CoreSchema
 
 
 def _seconds(value: object) -> float:
@@ -39,7 +45,26 @@ class Spec(BaseModel):
     The string below a field is its description in the document's JSON Schema.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Pydantic's own `use_attribute_docstrings` reads the source of all models whenever a process starts."""
+        schema = handler(core_schema)
+        keys = handler.resolve_ref_schema(schema)["properties"]
+        for model in reversed([base for base in cls.__mro__ if issubclass(base, Spec)]):
+            for field, text in _strings_below_fields(model):
+                keys[field]["description"] = text
+        return schema
+
+
+def _strings_below_fields(model: type[Spec]) -> Iterator[tuple[str, str]]:
+    [definition] = ast.parse(inspect.getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)
+    for pair in pairwise(definition.body):
+        match pair:
+            case ast.AnnAssign(target=ast.Name(id=field)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield field, inspect.cleandoc(text)
 
 
 class Requirement(Spec):

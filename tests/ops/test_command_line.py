@@ -63,6 +63,13 @@ def test_some_of_djangos_commands_work_too_and_take_our_options(tmp_path: Path) 
     assert hector(tmp_path, "shell", "--no-imports", "-c", code, "--database", url).stdout.strip() == url
 
 
+def test_a_command_that_shows_no_page_imports_none(tmp_path: Path) -> None:
+    code = "import sys; print(*sys.modules)"
+    imported = set(hector(tmp_path, "shell", "--no-imports", "-c", code).stdout.split())
+    assert "apps.tasks.lifecycle" in imported
+    assert imported.isdisjoint({"apps.console.site", "pydantic_ai", "rest_framework.views", "unfold.admin"})
+
+
 @pytest.mark.parametrize("name", sorted({*get_commands(), "qcluster", "tenant_command", "bogus"} - set(COMMANDS)))
 def test_what_would_pass_hectors_rules_by_is_no_command(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -66,8 +66,8 @@ def restore() -> None:
         lifecycle.delete(app, by="tests")
     for name in APPS:
         with in_app(name):
-            _empty(_tables(settings.TENANT_APPS))
-    _empty(_tables(settings.SHARED_APPS) - KEPT)
+            _empty(_tables(of_apps=True))
+    _empty(_tables(of_apps=False) - KEPT)
     App.objects.update(status=App.Status.ACTIVE, weight=1, max_concurrent=None, display_name="", retention={})
     apps.get_model("queue", "QueueControl").objects.update_or_create(id=1, defaults={"paused": False, "reason": ""})
 
@@ -77,11 +77,11 @@ def _forget() -> None:
     keys._read_at = float("-inf")
 
 
-def _tables(app_names: list[str]) -> set[str]:
+def _tables(*, of_apps: bool) -> set[str]:
     return {
         model._meta.db_table
         for config in apps.get_app_configs()
-        if config.name in app_names
+        if (config.name in settings.TENANT_APPS) == of_apps
         for model in config.get_models(include_auto_created=True)
         if model._meta.managed and not model._meta.proxy
     }

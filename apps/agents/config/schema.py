@@ -155,7 +155,7 @@ class OneOf:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         variants = []
         for kind, model in sorted(self.models().items()):
-            variant = handler(model.__pydantic_core_schema__)
+            variant = model.__get_pydantic_json_schema__(model.__pydantic_core_schema__, handler)
             named = handler.resolve_ref_schema(variant)
             named["properties"][self.key] |= {"const": kind}
             if kind != self.default:
