@@ -32,6 +32,7 @@ PRINTED = {  # what a page promises that its commands print
     "docs/durability.md": ["Nothing is wrong."],
     "docs/notifications.md": ["test http://127.0.0.1:", "execution_completed http://127.0.0.1:"],
     "docs/operating.md": ['"database": "connected"'],
+    "docs/python.md": ["execution_completed", "unknown_agent there is no agent 'nobody'", "{'words': 2"],
     "docs/tools.md": ["$HOME; rm -rf /\\n", "which Apps may not reach"],
 }
 RECEIVER = "9009"  # the port of a page's own server
@@ -85,7 +86,8 @@ def fault_of(page: Page, installation: Installation, port: int, tmp_path: Path) 
     done = subprocess.run(
         ["sh", "-eu", "-c", script],
         cwd=directory,
-        env=installation.env | {"CURL_HOME": str(directory), "PATH": f"{directory}/.venv/bin:{os.environ['PATH']}"},
+        env=installation.env
+        | {"CURL_HOME": str(directory), "PATH": f"{directory}/.venv/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

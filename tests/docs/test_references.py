@@ -122,7 +122,7 @@ def test_every_command_and_flag_exists(shown: Page) -> None:
 
 def read_by_the_product() -> tuple[set[str], set[str]]:
     """The variables that the sources read, and those of them that may be given as a file."""
-    sources = [path.read_text() for root in ("hector_site", "apps") for path in (ROOT / root).rglob("*.py")]
+    sources = [path.read_text() for root in ("hector", "hector_site", "apps") for path in (ROOT / root).rglob("*.py")]
     text = "\n".join(sources)
     known = set(re.findall(r'(?:env[a-z]+|environ\.get)\(\s*"(HECTOR_[A-Z_]+)"', text))
     return known | {option.variable for option in settings_options()}, set(

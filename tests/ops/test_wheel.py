@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.installation import ROOT
 
-PACKAGES = ("apps", "hector_site", "hector_demo")
+PACKAGES = ("apps", "hector", "hector_site", "hector_demo")
 LOOK = """
 import apps, hector_site
 from django.conf import settings
