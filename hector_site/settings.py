@@ -246,6 +246,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryStatus": "apps.triggers.models.Delivery.Status",
         "ChannelState": "apps.triggers.models.Channel.State",
     },
+    "GET_LIB_DOC_EXCLUDES": "apps.tenancy.http.openapi.undescribed",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "apps.tenancy.http.openapi.add_problems",

@@ -101,7 +101,10 @@ class Approval(models.Model):
             models.CheckConstraint(condition=Q(required__gt=0), name="approval_required"),
         ]  # fmt: skip
         indexes = [
-            models.Index(fields=["status", "-id"], name="approval_status"),
+            # All that tells whom an open one waits for: an inbox looks for its own in the index alone.
+            models.Index(
+                fields=["status", "-id", "role", "exclude_requester", "requester", "level"], name="approval_inbox"
+            ),
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="approval_due_at"),
         ]
 

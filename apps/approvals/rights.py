@@ -6,7 +6,7 @@ operators too: a policy that names people means these people.
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
 from apps.accounts.permissions import Caller, Need, Role, may
 from apps.approvals.errors import NotEntitled
@@ -39,7 +39,7 @@ def decidable(by: Caller) -> Q:
 def admitting(by: Caller) -> Q:
     """The approvals whose policy means this person, whoever asked for the task."""
     roles = [role for role, need in NEEDS.items() if may(by, need)]
-    return Q(role__in=roles) | Q(Exists(Approver.objects.filter(approval=OuterRef("pk"), actor=by.actor)))
+    return Q(role__in=roles) | Q(pk__in=Approver.objects.filter(actor=by.actor).values("approval"))
 
 
 def operator(name: str) -> Caller:

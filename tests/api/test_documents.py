@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+from apps.tenancy.http.fields import Body
+from apps.tenancy.http.views import AppView, OpenView
 from tests.api.conftest import Person
 from tests.api.test_permissions import api_view, routes
 from tests.support.installation import ROOT
@@ -33,6 +35,12 @@ def test_every_operation_is_described(viewer: Person) -> None:
             assert {"4XX", "503"} < set(operation["responses"]), (method, path)
             bearer = {"bearer": []} in operation.get("security", [])
             assert bearer or path in FOR_EVERYBODY, (method, path)
+
+
+def test_nothing_is_described_by_what_stands_beside_the_code_for_those_who_write_it(viewer: Person) -> None:
+    text = json.dumps(viewer.get("/openapi.json").json())
+    for base in (AppView, OpenView, Body):
+        assert base.__doc__ and base.__doc__.splitlines()[0] not in text, base
 
 
 def test_a_task_is_described_as_it_is(operator: Person) -> None:

@@ -198,10 +198,12 @@ def test_what_models_and_people_wrote_is_text_and_what_one_cannot_see_is_spelled
 def test_the_list_renews_itself(configured: App, inbox: Client) -> None:
     version = re.search(r'data-live="(\w+)" data-ends="no"', read(inbox, "/approvals/"))
     assert version
-    assert inbox.get("/approvals/", headers={"X-Live": version[1]}).status_code == 304
+    same = inbox.get("/approvals/", headers={"X-Live": version[1]})
+    assert (same.status_code, same["X-Waiting"]) == (304, "0")
     asked(configured)
     changed = inbox.get("/approvals/", headers={"X-Live": version[1]})
     assert changed.status_code == 200 and b"Call charge" in changed.content and b"<html" not in changed.content
+    assert changed["X-Waiting"] == "1", "of the badge"
 
 
 # --- Several at once ------------------------------------------------------------------------------------------------

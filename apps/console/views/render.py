@@ -36,13 +36,14 @@ def live_page(
     """A page with a part that renews itself: `live` is that part's template, which gets `values`.
 
     static/console/live.js asks for the part again and names the state that it shows; 304 means that nothing has
-    changed. With `ends`, nothing will change any more and it asks no further.
+    changed. With `ends`, nothing will change any more and it asks no further. Both have the badge's number.
     """
     html = render_to_string(f"console/{live}", {"app": values.get("app"), "can": frame.can(request), **values}, request)
     version = hashlib.sha256(_TIME.sub(r"\1", html).encode()).hexdigest()[:16]
     if not frame.is_refresh(request):
         return page(request, site, template, title, live={"version": version, "ends": ends, "html": html}, **values)
+    waiting = {"X-Waiting": str(frame.waiting(request))}
     if request.headers["X-Live"] == version:
-        return HttpResponse(status=304)
+        return HttpResponse(status=304, headers=waiting)
     headers = {"X-Live": version, "X-Live-Ends": "yes" if ends else "no", "Cache-Control": "no-store"}
-    return HttpResponse(html, headers=headers)
+    return HttpResponse(html, headers=headers | waiting)

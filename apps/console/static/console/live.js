@@ -3,7 +3,7 @@
 // It asks for the part again, naming the state that is on show; 304 says that nothing has changed, and then it asks less
 // often. Of a new state, only the blocks that differ are replaced; folded and unfolded ones stay as they are. It asks
 // nothing while the page is hidden. While something is selected or has the focus, or while what one may click is under
-// the pointer, it only offers the new state.
+// the pointer, it only offers the new state. Every answer says how many approvals wait for the person, for the badge.
 "use strict";
 
 (() => {
@@ -28,6 +28,16 @@
     const focused = old.contains(document.activeElement) && document.activeElement.id;
     old.replaceWith(fresh);
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  }
+
+  // The badge, and what is read out with it.
+  function count(waiting) {
+    const badge = document.querySelector("[data-waiting]");
+    if (waiting === null || !badge || badge.textContent === waiting) return;
+    badge.textContent = waiting;
+    badge.hidden = waiting === "0";
+    const labelled = badge.closest("[aria-label]");
+    labelled.ariaLabel = labelled.ariaLabel.replace(/[\d,]+\+?/, waiting);
   }
 
   class Live {
@@ -58,6 +68,7 @@
         url.searchParams.set("app", document.getElementById("switcher")?.value ?? "");
         const answer = await fetch(url, { headers: { "X-Live": this.version }, redirect: "manual" });
         if (answer.type === "opaqueredirect") return location.reload(); // logged out: the login page, then back here
+        count(answer.headers.get("X-Waiting"));
         if (answer.status === 200 && answer.headers.has("X-Live")) {
           const show = this.take(await answer.text(), answer.headers);
           const waits = busy(this.element);
