@@ -179,6 +179,7 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
                 badge=letters.count(), badge_url=letters.url, badge_label="open dead letters",
             ),
             Entry("Approvals", "back_hand", approvals, "inbox", waiting(request), approvals, "approvals for you"),
+            _entry("Events", "bolt", "events"),
         ]),
         ("Triggers", [
             _entry(

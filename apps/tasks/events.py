@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import models
+from django.db import models, transaction
 
 from apps.queue import sql
 from apps.tasks import outbox
@@ -54,6 +55,20 @@ class EventType(models.TextChoices):
     LLM_COMPLETED = "llm_completed"  # {request, model, input_tokens?, output_tokens?, cost_usd?, seconds, error?}
     TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments, approval?: that let it run}
     TOOL_CALL_COMPLETED = "tool_call_completed"  # {tool, call, seconds, error?}
+    CUSTOM = "custom"  # {name, data}: somebody says so (`publish`)
+
+
+NAMED = f"{EventType.CUSTOM}."  # what a custom event's name follows, where types of events are asked for
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+
+
+def is_custom_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
+def is_type(text: str) -> bool:
+    """Whether events can be asked for by this: a type, or `custom.NAME`."""
+    return text in EventType.values or (text.startswith(NAMED) and is_custom_name(text.removeprefix(NAMED)))
 
 
 @dataclass(frozen=True)
@@ -63,13 +78,13 @@ class NewEvent:
     actor: str = ""  # who did it; "" is the system
 
 
-def append_events(events: Sequence[tuple[UUID, int, NewEvent]]) -> None:
-    """Writes events of tasks whose `last_seq` was raised in this transaction.
+def append_events(events: Sequence[tuple[UUID, int, NewEvent]]) -> list[int]:
+    """Writes events of tasks whose `last_seq` was raised in this transaction; their ids.
 
     Each comes with its place counted back from `last_seq`: 0 is the last one. Numbering by the task's own row, which
     the transaction holds, is what makes `seq` gapless without another lock.
     """
-    unread = sql.fetch_batch(
+    written = sql.fetch_batch(
         {"n": "int", "task": "uuid", "back": "int", "kind": "text", "content": "jsonb", "who": "text"},
         [
             (number, sql.uid(task), back, event.type.value, sql.js(event.payload), event.actor)
@@ -77,26 +92,46 @@ def append_events(events: Sequence[tuple[UUID, int, NewEvent]]) -> None:
         ],
         f"INSERT INTO tasks_event (task_id, seq, type, payload, actor, at, unread)"
         f" SELECT task.id, task.last_seq - back, kind, content, who, {sql.now()}, {outbox.is_wanted('kind')}"
-        f" FROM batch JOIN tasks_task task ON task.id = batch.task ORDER BY n RETURNING unread",
+        f" FROM batch JOIN tasks_task task ON task.id = batch.task ORDER BY n RETURNING unread, id",
     )
-    outbox.queue_if(unread)
+    return _handed_over(written)
 
 
-def record(task_id: UUID, *events: NewEvent) -> None:
-    """Writes events of one task, inside the transaction that makes them true."""
+def record(task_id: UUID, *events: NewEvent) -> list[int]:
+    """Writes events of one task, inside the transaction that makes them true; their ids."""
     sql.execute("UPDATE tasks_task SET last_seq = last_seq + %s WHERE id = %s", [len(events), sql.uid(task_id)])
-    append_events([(task_id, back, event) for event, back in zip(events, reversed(range(len(events))), strict=True)])
+    return append_events(
+        [(task_id, back, event) for event, back in zip(events, reversed(range(len(events))), strict=True)]
+    )
 
 
-def announce(*events: NewEvent) -> None:
-    """Writes events that are of no task, inside the App and the transaction that makes them true."""
-    unread = sql.fetch_batch(
+def announce(*events: NewEvent) -> list[int]:
+    """Writes events that are of no task, inside the App and the transaction that makes them true; their ids."""
+    written = sql.fetch_batch(
         {"n": "int", "kind": "text", "content": "jsonb", "who": "text"},
         [(number, event.type.value, sql.js(event.payload), event.actor) for number, event in enumerate(events)],
         f"INSERT INTO tasks_event (type, payload, actor, at, unread)"
-        f" SELECT kind, content, who, {sql.now()}, {outbox.is_wanted('kind')} FROM batch ORDER BY n RETURNING unread",
+        f" SELECT kind, content, who, {sql.now()}, {outbox.is_wanted('kind')} FROM batch ORDER BY n"
+        f" RETURNING unread, id",
     )
-    outbox.queue_if(unread)
+    return _handed_over(written)
+
+
+def _handed_over(written: Sequence[tuple[Any, ...]]) -> list[int]:
+    """Sees to it that events (unread, id) that were written just now are handed over; their ids."""
+    outbox.queue_if([unread for unread, _ in written])
+    return [id for _, id in written]
+
+
+def publish(name: str, data: dict[str, Any], *, by: str, task: UUID | None = None) -> int:
+    """Writes that something happened which Hector knows nothing of, inside the App; the event's id.
+
+    Where it is of a task, it stands in that one's timeline, and what it starts counts as started by that task.
+    """
+    event = NewEvent(EventType.CUSTOM, {"name": name, "data": data}, by)
+    with transaction.atomic():
+        [id] = announce(event) if task is None else record(task, event)
+    return id
 
 
 def record_hold(app: App, lane: str, what: str, by: str, reason: str) -> None:

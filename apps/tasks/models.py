@@ -321,9 +321,18 @@ class UniquePeriod(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """The first answer to a POST that carried an `Idempotency-Key`."""
+    """The first answer to a POST that carried an `Idempotency-Key`: what it made."""
 
     key = models.CharField(max_length=255, unique=True)
     digest = models.CharField(max_length=64)  # of method, path and body
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+")
+    task = models.ForeignKey(Task, null=True, on_delete=models.CASCADE, related_name="+")
+    event = models.ForeignKey(Event, null=True, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(task__isnull=False, event=None) | Q(task=None, event__isnull=False),
+                name="idempotency_key_made_one",
+            ),
+        ]

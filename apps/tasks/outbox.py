@@ -14,7 +14,6 @@ events where they are, and is tried again.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 from uuid_utils.compat import uuid7
 
@@ -48,9 +47,9 @@ def is_wanted(type: str) -> str:
     return f"{type} IN (SELECT type FROM tasks_subscription)"
 
 
-def queue_if(unread: Sequence[tuple[Any, ...]]) -> None:
+def queue_if(unread: Sequence[bool]) -> None:
     """Sees to it that the events that were written just now are handed over, if one of them is unread."""
-    if any(is_unread for (is_unread,) in unread):
+    if any(unread):
         app = connection.tenant
         assert isinstance(app, App)
         queue(app)

@@ -1,4 +1,4 @@
-"""What can be refused about notifications; nothing was changed then."""
+"""What can be refused about notifications and webhooks; nothing was changed then."""
 
 from __future__ import annotations
 
@@ -25,3 +25,9 @@ class DeliveryWaiting(NotificationRefused):
     """The message is on its way already."""
 
     code = "delivery_waiting"
+
+
+class BadSignature(Exception):
+    """The request does not prove that it was sent by somebody who has the secret."""
+
+    code = "bad_signature"

@@ -29,7 +29,7 @@ LARGEST_PAYLOAD = 256 * 1024  # bytes as JSON
 _FACTS = (
     "approval", "kind", "tool", "policy", "decision", "outcome", "missing", "comment", "reason", "attempt", "error",
     "delay_seconds", "waited_seconds", "fingerprint", "from", "to", "task", "forked_from", "operation", "verb", "total",
-    "done", "skipped", "failed", "channel", "agent", "app", "grant",
+    "done", "skipped", "failed", "channel", "agent", "app", "grant", "name",
 )  # fmt: skip
 
 _WORDS: dict[str, str] = {
@@ -48,6 +48,7 @@ _WORDS: dict[str, str] = {
     EventType.APPROVAL_REMINDED: "{agent} still waits for a decision about {tool}",
     EventType.APPROVAL_ESCALATED: "Escalated: {agent} waits for a decision about {tool}",
     EventType.APPROVAL_EXPIRED: "Nobody decided in time about {tool} of {agent}",
+    EventType.CUSTOM: "{name} has happened",
     EventType.NOTIFICATION_DISABLED: "The notification channel {channel} was switched off",
     TEST: "A test of the notification channel {channel}",
 }

@@ -68,11 +68,12 @@ class Pause:
 
 @dataclass(frozen=True)
 class Stream(Generic[T]):
-    """A stream of server-sent events, each read as `event`; it begins after the one whose id is `after`."""
+    """A stream of server-sent events, each read as `event`; it begins after the one whose id is `after`,
+    or where the server has it begin."""
 
     event: type[T]
     path: str
-    after: int = 0
+    after: int | None = 0
 
 
 Steps = Generator[Call[Any] | Pause, Any, T]

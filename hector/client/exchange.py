@@ -108,7 +108,8 @@ class Subscription:
     def request(self) -> Request:
         """For what comes after the events that were seen."""
         self._data = []
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(self._seen)} if self._seen else {})
+        told = {} if self._seen is None else {"Last-Event-ID": str(self._seen)}
+        headers = {"Accept": "text/event-stream"} | told
         patience = httpx2.Timeout(self._options.timeout, read=max(self._options.timeout, PATIENCE_OF_STREAMS))
         return {"method": "GET", "url": self._stream.path, "headers": headers, "timeout": patience}
 
@@ -125,9 +126,11 @@ class Subscription:
             self._data.append(value)
         elif name == "id" and value.isdecimal():
             self._id = int(value)
-        elif not line and self._data:
-            data, self._data = "\n".join(self._data), []
+        elif not line:
             self._seen = self._id
+            if not self._data:
+                return []
+            data, self._data = "\n".join(self._data), []
             self._tries.went_well()
             return [_reader(self._stream.event).validate_json(data)]
         return []

@@ -155,7 +155,9 @@ def test_a_quiet_stream_shows_that_it_is_alive(operator: Person, monkeypatch: py
     stream = EventStream(app, OPERATOR, Task(id=task["id"]).id, 0, _taken())
     parts = [next(iter(stream)) for _ in range(4)]
     assert (
-        parts[0].startswith("retry:") and parts[1].startswith("id: 1\n") and parts[2] == parts[3] == ": still here\n\n"
+        parts[0] == "id: 0\nretry: 2000\n\n"
+        and parts[1].startswith("id: 1\n")
+        and parts[2] == parts[3] == ": still here\n\n"
     )
     stream.close()
 

@@ -81,6 +81,13 @@ def test_a_stream_that_is_cut_goes_on_without_a_gap(client: Any, network: Any) -
     assert [event.seq for event in client.tasks.follow(task.id, after=2)] == [event.seq for event in seen[2:]]
 
 
+def test_what_somebody_says_has_happened_is_in_the_list(client: Any) -> None:
+    task = client.tasks.submit("echo", "hello")
+    event = client.events.publish("order.placed", data={"n": 1}, task=task.id)
+    assert (event.type, event.payload["name"], event.agent, event.seq) == ("custom", "order.placed", "echo", 2)
+    assert list(client.events.list(type=["custom.order.placed"], task=task.id, limit=1)) == [event]
+
+
 def test_a_stream_of_an_unknown_task_is_an_error(client: Any) -> None:
     with pytest.raises(errors.NotFound):
         list(client.tasks.follow(UNKNOWN))

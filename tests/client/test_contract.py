@@ -24,7 +24,7 @@ OPERATIONS = {
 HEADERS = {"Idempotency-Key": "idempotency_key", "Prefer": "wait"}  # that are parameters of a method
 OTHERWISE = {
     "X-Hector-App": "a parameter of the client",
-    "Last-Event-ID": "`tasks.follow`",
+    "Last-Event-ID": "`tasks.follow` and `events.follow`",
     "cursor": "iterators use it",
     "If-Match": "`expected_revision`",
 }

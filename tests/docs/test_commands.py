@@ -30,6 +30,7 @@ PRINTED = {  # what a page promises that its commands print
     "docs/apps.md": ["suspended", "The App toys is active", "The App toys-2 is here", "The App toys is deleted"],
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
     "docs/durability.md": ["Nothing is wrong."],
+    "docs/events.md": ['"name":"order_placed","data":{"order":7}'],
     "docs/notifications.md": ["test http://127.0.0.1:", "execution_completed http://127.0.0.1:"],
     "docs/operating.md": ['"database": "connected"'],
     "docs/python.md": ["execution_completed", "unknown_agent there is no agent 'nobody'", "{'words': 2"],

@@ -1,6 +1,6 @@
-"""`Idempotency-Key`: however often a POST is sent, it makes one task.
+"""`Idempotency-Key`: however often a POST is sent, it makes one task, or one event.
 
-The key is kept with the task, in the transaction that makes it; its unique constraint decides between two requests
+The key is kept with what it made, in the transaction that makes it; its unique constraint decides between two requests
 at once. A key is good for `HECTOR_IDEMPOTENCY_PERIOD` (24 h), within its App; its task is kept for as long
 (`apps.tasks.retention`).
 """
@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -19,8 +20,9 @@ from django.utils import timezone
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
-from apps.tasks.models import IdempotencyKey, Task
+from apps.tasks.models import Event, IdempotencyKey, Task
 
+Made = TypeVar("Made", Task, Task | None, Event)
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
@@ -38,31 +40,38 @@ def key_of(request: Request) -> str | None:
     return key
 
 
-def once(key: str | None, request: Request, make: Callable[[], Task]) -> tuple[Task, bool]:
-    """The task that `make` makes, or the one that it made when this key came first; whether it is the latter.
+def once(key: str | None, request: Request, make: Callable[[], Made]) -> tuple[Made, bool]:
+    """What `make` makes, or what it made when this key came first; whether it is the latter.
+
+    The key stays free where it makes none.
 
     Raises KeyReused.
     """
     if key is None:
         return make(), False
     digest = _digest(request)
-    if (task := _first(key, digest)) is not None:
-        return task, True
+    first: Any = _first(key, digest)
+    if first is not None:
+        return first, True
     try:
         with transaction.atomic():
             IdempotencyKey.objects.filter(key=key, created_at__lte=_oldest()).delete()
-            task = make()
-            IdempotencyKey.objects.create(key=key, digest=digest, task=task)
+            made = make()
+            if made is not None:
+                kind = "event" if isinstance(made, Event) else "task"
+                IdempotencyKey.objects.create(key=key, digest=digest, **{kind: made})
     except IntegrityError:  # another request with this key committed first
-        if (task := _first(key, digest)) is None:
+        first = _first(key, digest)
+        if first is None:
             raise
-        return task, True
-    return task, False
+        return first, True
+    return made, False
 
 
-def _first(key: str, digest: str) -> Task | None:
+def _first(key: str, digest: str) -> Task | Event | None:
+    """What the key made before: the digest is also of the path, so it is what such a request makes."""
     found = (
-        IdempotencyKey.objects.select_related("task__agent_version")
+        IdempotencyKey.objects.select_related("task__agent_version", "event__task")
         .defer("task__agent_version__spec")
         .filter(key=key, created_at__gt=_oldest())
         .first()
@@ -71,7 +80,7 @@ def _first(key: str, digest: str) -> Task | None:
         return None
     if found.digest != digest:
         raise KeyReused("This Idempotency-Key came with another body before; use a new key.")
-    return found.task
+    return found.task or found.event
 
 
 def _oldest() -> datetime:

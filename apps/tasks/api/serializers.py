@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from apps.tasks.events import is_custom_name, is_type
 from apps.tasks.models import Attempt, Checkpoint, Event, Task, TaskStatus, UniqueScope
 from apps.tenancy.http.fields import (
     Body,
@@ -215,6 +216,52 @@ class EventOut(serializers.ModelSerializer[Event]):
         model = Event
         fields = ["seq", "type", "payload", "actor", "at"]
         read_only_fields = fields
+
+
+@extend_schema_serializer(component_name="AppEvent")
+class AppEventOut(EventOut):
+    task = serializers.UUIDField(source="task_id", allow_null=True, help_text="The task that it is of; null: of none.")
+    agent = serializers.CharField(source="task.agent", default=None, allow_null=True)
+    entry_point = serializers.CharField(source="task.entry_point", default=None, allow_null=True)
+
+    class Meta(EventOut.Meta):
+        fields = ["id", "task", "agent", "entry_point", *EventOut.Meta.fields]
+        read_only_fields = fields
+
+
+class AppEventQuery(PageQuery):
+    type = serializers.ListField(
+        child=serializers.CharField(max_length=80),
+        required=False,
+        default=list,
+        max_length=50,
+        help_text="May be given several times; `custom.NAME` for the custom events of a name.",
+    )
+    task = serializers.UUIDField(required=False)
+    agent = serializers.CharField(max_length=100, required=False)
+    entry_point = serializers.CharField(max_length=100, required=False)
+
+    def validate_type(self, types: list[str]) -> list[str]:
+        for type in types:
+            if not is_type(type):
+                raise serializers.ValidationError(f"There is no event type {type!r}.")
+        return types
+
+
+@extend_schema_serializer(component_name="NewEvent")
+class NewEventBody(Body):
+    type = Text(max_length=64, help_text="What happened, in a name of your own: small letters, digits, `_`, `-`, `.`.")
+    data = Mapped(  # type: ignore[assignment]  # a field, which is no attribute of the class in the end
+        required=False, default=dict, help_text="What else there is to say about it."
+    )
+    task = serializers.UUIDField(
+        required=False, allow_null=True, help_text="The task that it is of: it stands in that one's timeline."
+    )
+
+    def validate_type(self, name: str) -> str:
+        if not is_custom_name(name):
+            raise serializers.ValidationError("Write small letters, digits, `_`, `-` and `.`, a letter first.")
+        return name
 
 
 @extend_schema_serializer(component_name="ToolCall")

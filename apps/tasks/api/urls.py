@@ -1,8 +1,9 @@
 from django.urls import path
 
-from apps.tasks.api import dead_letters, views
+from apps.tasks.api import app_events, dead_letters, views
 
 urlpatterns = [
+    path("events", app_events.Events.as_view(), name="events"),
     path("tasks", views.Tasks.as_view(), name="tasks"),
     path("tasks/<uuid:id>", views.OneTask.as_view(), name="task"),
     path("tasks/<uuid:id>/events", views.TaskEvents.as_view(), name="task-events"),

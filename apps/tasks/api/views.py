@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -34,8 +35,8 @@ from apps.tasks.api.serializers import (
     TaskQuery,
     WholeCheckpointOut,
 )
-from apps.tasks.api.stream import EventStream, EventStreamRenderer
-from apps.tasks.api.waiting import client_socket, long_answers, rests_within, wait_asked
+from apps.tasks.api.stream import EventStream, EventStreamRenderer, LiveEvents
+from apps.tasks.api.waiting import Share, client_socket, long_answers, rests_within, wait_asked
 from apps.tasks.errors import IllegalTransition, InputInvalid, NoNewestVersion, NotResumable, NotUnique, UnknownAgent
 from apps.tasks.lifecycle import NewTask
 from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Task, TaskStatus
@@ -65,7 +66,7 @@ declare_translator(NotUnique, _not_unique)
 
 _IN_JOURNAL_ORDER = Order("seq", whole_number, newest_first=False)
 _OLDEST_FIRST = Order("pk", BY_ID.parse, newest_first=False)
-_IDEMPOTENCY_KEY = OpenApiParameter(
+IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again, it makes nothing new."
 )
 
@@ -117,7 +118,7 @@ class Tasks(AppView):
         description="Once this has answered, the task is durable. With `Prefer: wait=N` the answer is held until the "
         "task rests (ends, or needs a person): 200 if it did within N seconds.",
         parameters=[
-            _IDEMPOTENCY_KEY,
+            IDEMPOTENCY_KEY,
             OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description="`wait=N`, at most 60 seconds."),
         ],
         request=NewTaskBody,
@@ -174,7 +175,7 @@ class TaskEvents(TaskView):
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         task = self.task(id)
         if isinstance(request.accepted_renderer, EventStreamRenderer):
-            return self._stream(task, _last_event_id(request))
+            return self._stream(task, last_event_id(request))
         query = self.query(PageQuery)
         shown = page(request, Event.objects.filter(task=task), _IN_JOURNAL_ORDER, query)
         return shown.answer(EventOut)
@@ -182,19 +183,25 @@ class TaskEvents(TaskView):
     def _stream(self, task: Task, after: int) -> HttpResponseBase:
         if task.status in FINAL and after >= task.last_seq:
             return HttpResponse(status=204)  # tells a browser's EventSource not to come back
-        share = long_answers()
-        if not share.take():
-            return problem(
-                503, "Too many event streams are open; try again, or ask without one.", headers={"Retry-After": "5"}
-            )
-        return StreamingHttpResponse(
-            EventStream(self.app, self.caller, task.pk, after, share, client_socket(self.request)),
-            content_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        client = client_socket(self.request)
+        return streamed(lambda share: EventStream(self.app, self.caller, task.pk, after, share, client))
+
+
+def streamed(begin: Callable[[Share], LiveEvents]) -> HttpResponseBase:
+    """The answer that streams, or a problem where too many do already."""
+    share = long_answers()
+    if not share.take():
+        return problem(
+            503, "Too many event streams are open; try again, or ask without one.", headers={"Retry-After": "5"}
         )
+    return StreamingHttpResponse(
+        begin(share),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
 
 
-def _last_event_id(request: Request) -> int:
+def last_event_id(request: Request) -> int:
     text = request.headers.get("Last-Event-ID", "") or "0"
     try:
         return whole_number(text)
@@ -280,7 +287,7 @@ class ForkTask(TaskView):
         description="Whatever the state of this one. The new task has a copy of the journal up to `from_checkpoint`, "
         "or starts from the beginning; `replay` says what happens again.",
         parameters=[
-            _IDEMPOTENCY_KEY,
+            IDEMPOTENCY_KEY,
         ],
         request=ForkBody,
         responses={202: TaskAgainOut},
