@@ -1,4 +1,4 @@
-"""Hector for Python programs: `Client` and `AsyncClient` talk to an installation over HTTP.
+"""Hector for Python programs: `Client` and `AsyncClient` talk to an installation over HTTP, `AgentRuntime` is one.
 
 Nothing is imported before it is used: a program that only talks to a server loads no engine.
 """
@@ -12,16 +12,35 @@ if TYPE_CHECKING:
     from hector.client import AsyncClient as AsyncClient
     from hector.client import Client as Client
     from hector.client import errors as errors
+    from hector.runtime import AgentRuntime as AgentRuntime
+    from hector.runtime import AgentRuntimeConfig as AgentRuntimeConfig
+    from hector.runtime import CannotStart as CannotStart
+    from hector.runtime import configure_logging as configure_logging
+    from hector.runtime.callables import agent as agent
+    from hector.runtime.callables import tool as tool
 
-_FROM = {"Client": "hector.client", "AsyncClient": "hector.client"}
+_FROM = {
+    "hector.client": ("Client", "AsyncClient", "errors"),
+    "hector.runtime": ("AgentRuntime", "AgentRuntimeConfig", "CannotStart", "configure_logging"),
+    "hector.runtime.callables": ("agent", "tool"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module("hector.client.errors")
-    if name not in _FROM:
-        raise AttributeError(f"module 'hector' has no attribute {name!r}")
-    return getattr(import_module(_FROM[name]), name)
+    for module, names in _FROM.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'hector' has no attribute {name!r}")
 
 
-__all__ = ["AsyncClient", "Client", "errors"]
+__all__ = [
+    "AgentRuntime",
+    "AgentRuntimeConfig",
+    "AsyncClient",
+    "CannotStart",
+    "Client",
+    "agent",
+    "configure_logging",
+    "errors",
+    "tool",
+]

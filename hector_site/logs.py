@@ -70,11 +70,21 @@ def configure(config: Mapping[str, Any]) -> None:
             "loggers": loggers,
         }
     )
+    _through_the_standard_library()
+
+
+def join(_: Mapping[str, Any]) -> None:
+    """The `LOGGING_CONFIG` of a program that has Hector in it: events go, masked, where its own logging puts them."""
+    _through_the_standard_library(redact)
+
+
+def _through_the_standard_library(*further: Processor) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
             *_SHARED,
             structlog.stdlib.PositionalArgumentsFormatter(),
+            *further,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),

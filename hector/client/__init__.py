@@ -15,6 +15,7 @@ from typing import Generic, Self, TypeVar
 
 import httpx2
 
+from hector.client import errors
 from hector.client.admin import Admin, Apps
 from hector.client.agents import Agents
 from hector.client.approvals import Approvals
@@ -105,3 +106,6 @@ class AsyncClient(_Operations[Async]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+__all__ = ["AsyncClient", "Client", "errors"]

@@ -33,7 +33,13 @@ PRINTED = {  # what a page promises that its commands print
     "docs/events.md": ['"name":"order_placed","data":{"order":7}'],
     "docs/notifications.md": ["test http://127.0.0.1:", "execution_completed http://127.0.0.1:"],
     "docs/operating.md": ['"database": "connected"'],
-    "docs/python.md": ["execution_completed", "unknown_agent there is no agent 'nobody'", "{'words': 2"],
+    "docs/python.md": [
+        "execution_completed",
+        "unknown_agent there is no agent 'nobody'",
+        "{'words': 2",
+        "Hello, Mia!",
+        "execution_resumed",
+    ],
     "docs/tools.md": ["$HOME; rm -rf /\\n", "which Apps may not reach"],
 }
 RECEIVER = "9009"  # the port of a page's own server

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand
 
 from apps.ops import startup
 from apps.queue import cluster
+from hector_site.sharing import work_here
 
 
 class Command(BaseCommand):
@@ -16,5 +17,6 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        startup.prepare()
-        sys.exit(cluster.main())
+        with work_here(alone=False):
+            startup.prepare()
+            sys.exit(cluster.main())
