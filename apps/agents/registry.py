@@ -1,4 +1,4 @@
-"""The open sets of a document's parts: tool types, model providers and channel types.
+"""The open sets of a document's parts: tool types, model providers, channel types and triggers.
 
 Each type is a module that registers itself from an `AppConfig.ready`; configuration, validation and execution find
 it here by the name that the document uses. Adding a type changes nothing else.
@@ -10,6 +10,7 @@ import ast
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -37,6 +38,9 @@ def _seconds(value: object) -> float:
 
 Duration = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=str | float), PlainSerializer(float)]
 """Seconds; written `500ms`, `30s`, `5m`, `2h`, `1d` or a number."""
+
+
+STORED = {"stored": True}  # the context in which a spec is read that was checked when it was written
 
 
 class Spec(BaseModel):
@@ -154,6 +158,20 @@ class ChannelSpec(Spec):
     """How messages are sent."""
 
 
+class TriggerSpec(Spec):
+    """What every `trigger` may say; each type adds its own keys (`apps.triggers.entry_points`)."""
+
+    references: ClassVar[frozenset[str]] = frozenset()  # the keys that `${secret:NAME}` is resolved in
+
+    type: str
+    """What starts work here."""
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone that its times are told in."""
+        return UTC
+
+
 @dataclass(frozen=True)
 class BuildContext:
     """What building a model or a toolset may use of its App."""
@@ -180,6 +198,7 @@ class Provider:
 tool_types: dict[str, ToolType] = {}
 providers: dict[str, Provider] = {}
 channel_specs: dict[str, type[ChannelSpec]] = {}  # by type
+trigger_specs: dict[str, type[TriggerSpec]] = {}  # by type
 DEFAULT_CHANNEL = "webhook"
 
 

@@ -51,6 +51,10 @@ class EventType(models.TextChoices):
     NOTIFICATION_ENABLED = "notification_enabled"  # {channel, reason?}
     NOTIFICATION_TESTED = "notification_tested"  # {channel, delivery}
     NOTIFICATION_REDELIVERED = "notification_redelivered"  # {channel, total, delivery? or since?, reason?}
+    ENTRY_POINT_PAUSED = "entry_point_paused"  # {entry_point: or null (all timers), reason?}; of no task, like …
+    ENTRY_POINT_RESUMED = "entry_point_resumed"  # {entry_point: or null (all timers), reason?}
+    TIMER_FIRED = "timer_fired"  # {entry_point, firing, scheduled_for}
+    TIMER_SKIPPED = "timer_skipped"  # {entry_point, firing, scheduled_for, reason}; of no task
     LLM_STARTED = "llm_started"  # {request, model}
     LLM_COMPLETED = "llm_completed"  # {request, model, input_tokens?, output_tokens?, cost_usd?, seconds, error?}
     TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments, approval?: that let it run}
@@ -103,6 +107,14 @@ def record(task_id: UUID, *events: NewEvent) -> list[int]:
     return append_events(
         [(task_id, back, event) for event, back in zip(events, reversed(range(len(events))), strict=True)]
     )
+
+
+def record_each(events: Sequence[tuple[UUID, NewEvent]]) -> None:
+    """Writes one event for each of several tasks, inside the transaction that makes them true."""
+    if events:
+        ids = [sql.uid(task) for task, _ in events]
+        sql.execute(f"UPDATE tasks_task SET last_seq = last_seq + 1 WHERE id IN ({sql.placeholders(len(ids))})", ids)
+        append_events([(task, 0, event) for task, event in events])
 
 
 def announce(*events: NewEvent) -> list[int]:

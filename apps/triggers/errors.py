@@ -1,6 +1,42 @@
-"""What can be refused about notifications and webhooks; nothing was changed then."""
+"""What can be refused about entry points, notifications and webhooks; nothing was changed then."""
 
 from __future__ import annotations
+
+
+class EntryPointRefused(Exception):
+    """The operation is not possible now."""
+
+    code = "refused"
+
+
+class EntryPointGone(EntryPointRefused):
+    """The configuration does not name the entry point any more."""
+
+    code = "entry_point_gone"
+
+
+class EntryPointPaused(EntryPointRefused):
+    """An operator has paused the entry point; it starts nothing until it is resumed."""
+
+    code = "entry_point_paused"
+
+
+class EntryPointActive(EntryPointRefused):
+    """Only an entry point that is paused can be resumed."""
+
+    code = "entry_point_active"
+
+
+class NothingStarted(EntryPointRefused):
+    """The call was understood and written down, and no task was made of it; the message says why."""
+
+    code = "nothing_started"
+
+
+class TemplateFailed(Exception):
+    """A template could not be made into a value; the message says why."""
+
+    code = "template_failed"
 
 
 class NotificationRefused(Exception):

@@ -1,6 +1,7 @@
-"""Who is told what happens, and what became of each message (App schema).
+"""What starts work, and each time that it did; who is told what happens, and what became of each message (App schema).
 
-State changes only through `apps.triggers.notifications.lifecycle` and `apps.triggers.notifications.deliveries`.
+State changes only through `apps.triggers.entry_points.lifecycle` and `apps.triggers.entry_points.firing`, and through
+`apps.triggers.notifications.lifecycle` and `apps.triggers.notifications.deliveries`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,99 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from apps.agents.models import OrderedJSON
+
+
+class EntryPoint(models.Model):
+    """What starts an agent's work, as the configuration names it now (or did, until `removed_at`).
+
+    A pause is an operator's and outlives whatever the configuration says. Its id is the key of its queue entry.
+    """
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        PAUSED = "paused"  # by an operator, until one resumes it
+        REMOVED = "removed"  # its records stay
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=64, unique=True)
+    agent = models.CharField(max_length=100)
+    type = models.CharField(max_length=20)  # of its trigger
+    spec = OrderedJSON()  # as in the document, checked: `${secret:…}` references stay references
+    paused_at = models.DateTimeField(null=True)
+    paused_by = models.CharField(max_length=200, default="", db_default="")
+    pause_reason = models.TextField(default="", db_default="")
+    removed_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(paused_at__isnull=False) | Q(paused_by="", pause_reason=""), name="entry_point_paused"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def state(self) -> State:
+        if self.removed_at is not None:
+            return self.State.REMOVED
+        return self.State.ACTIVE if self.paused_at is None else self.State.PAUSED
+
+
+class Firing(models.Model):
+    """One time that something asked an entry point to start work, and what came of it.
+
+    `key` is what there can be only one of: the instant, the delivery, the event. It names its task without a foreign
+    key: the record may outlive it.
+    """
+
+    class Cause(models.TextChoices):
+        API = "api"
+        MANUAL = "manual"
+        TIMER = "timer"
+        WEBHOOK = "webhook"
+        EVENT = "event"
+        BACKFILL = "backfill"
+
+    class Outcome(models.TextChoices):
+        STARTED = "started"
+        QUEUED = "queued"  # its task waits until there is room
+        REPLACED = "replaced"  # its task follows one that was stopped for it
+        SKIPPED = "skipped"
+        FILTERED = "filtered"  # the input's template made nothing of it
+        REFUSED = "refused"  # no task could be made of it
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    entry_point = models.ForeignKey(EntryPoint, on_delete=models.CASCADE, related_name="firings", db_index=False)
+    cause = models.CharField(max_length=10, choices=Cause)
+    key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: any number of them
+    scheduled_for = models.DateTimeField(null=True)  # the instant that it is of, if it is of one
+    at = models.DateTimeField(db_default=Now())
+    by = models.CharField(max_length=200, default="", db_default="")  # "" is the system
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    reason = models.TextField(default="", db_default="")  # a sentence
+    task = models.UUIDField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["entry_point", "key"], name="firing_once"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=["started", "queued", "replaced"], task__isnull=False)
+                | (Q(outcome__in=["skipped", "filtered", "refused"], task=None) & ~Q(reason="")),
+                name="firing_has_task_or_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["entry_point", "-id"], name="firing_newest"),
+            models.Index(fields=["at"], name="firing_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entry_point_id} {self.outcome}"
 
 
 class Channel(models.Model):

@@ -21,6 +21,7 @@ from hector.client.agents import Agents
 from hector.client.approvals import Approvals
 from hector.client.connection import Async, Sync
 from hector.client.dead_letters import DeadLetters
+from hector.client.entry_points import EntryPoints
 from hector.client.events import Events
 from hector.client.exchange import Options
 from hector.client.notifications import Notifications
@@ -43,6 +44,7 @@ class _Operations(Generic[C]):
         self.agents: Agents[C] = Agents(connection)
         self.approvals: Approvals[C] = Approvals(connection)
         self.dead_letters: DeadLetters[C] = DeadLetters(connection)
+        self.entry_points: EntryPoints[C] = EntryPoints(connection)
         self.events: Events[C] = Events(connection)
         self.notifications: Notifications[C] = Notifications(connection)
         self.tokens: Tokens[C] = Tokens(connection)

@@ -204,7 +204,7 @@ class Tasks(Group[C]):
             unique_scope=unique_scope,
             unique_period=unique_period,
         )
-        return _submission(body, idempotency_key, wait)
+        return submission(body, idempotency_key, wait)
 
     @flow
     def run(
@@ -213,7 +213,7 @@ class Tasks(Group[C]):
         """Submits a task and waits until it has ended. Raises NotFinished after `timeout` seconds; the task goes on."""
         begun = time.monotonic()
         hold = LONGEST_HOLD if timeout is None else min(timeout, LONGEST_HOLD)
-        task = yield _submission(given(agent=agent, input=input, session=session), None, hold)
+        task = yield submission(given(agent=agent, input=input, session=session), None, hold)
         left = None if timeout is None else timeout - (time.monotonic() - begun)
         return (yield from _until_ended(task.id, left))
 
@@ -347,11 +347,12 @@ class Tasks(Group[C]):
         return Call(Task, "POST", path("/tasks/{}/reject", id), body=body)
 
 
-def _submission(body: dict[str, Any], key: str | None, wait: float | None) -> Call[Task]:
+def submission(body: dict[str, Any], key: str | None, wait: float | None, *, to: str = "/tasks") -> Call[Task]:
+    """A request that makes a task, and that the client may send again."""
     headers = {"Idempotency-Key": key or _new_key()}
     if wait is not None:
         headers["Prefer"] = f"wait={max(0, round(wait))}"
-    return Call(Task, "POST", "/tasks", body=body, headers=headers, repeatable=True, patience=wait or 0.0)
+    return Call(Task, "POST", to, body=body, headers=headers, repeatable=True, patience=wait or 0.0)
 
 
 def _get(id: str) -> Call[Task]:

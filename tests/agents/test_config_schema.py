@@ -37,7 +37,7 @@ def test_it_accepts_the_documents_that_come_with_hector(schema: dict[str, Any], 
 @pytest.mark.parametrize(
     "document",
     [
-        {"entry_points": {}},
+        {"embedders": {}},
         {"version": "3"},
         {"agents": {"bad name": {}}},
         {"agents": {"a": {"instruktion": "x"}}},

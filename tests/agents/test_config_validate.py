@@ -127,11 +127,10 @@ def test_a_fault_is_reported_where_it_is(found: dict[str, Any], place: str, word
 @pytest.mark.parametrize(
     ("found", "place"),
     [
-        *((document(**{key: {}}), f"/{key}") for key in ("entry_points", "document_stores", "embedders")),
+        *((document(**{key: {}}), f"/{key}") for key in ("document_stores", "embedders")),
         *((agent(type=kind), "/agents/a/type") for kind in ("sequential", "parallel", "loop", "conditional", "graph")),
         (agent(agent_tools=["b"]), "/agents/a/agent_tools"),
-        (agent(trigger={"type": "timer"}), "/agents/a/trigger"),
-        (agent(type="function", handler=LOOKUP["handler"], trigger={}), "/agents/a/trigger"),
+        (agent(trigger={"type": "timer"}), "/agents/a/trigger/type"),
         *((tool(type=kind), "/tools/lookup/type") for kind in ("files", "search")),
     ],
 )
@@ -153,7 +152,7 @@ agents:
     tools: [lookup]
     limits:
       requests: none
-entry_points: {}
+document_stores: {}
 """
     assert [(fault.pointer, fault.line) for fault in faults_of(text)] == [
         ("/llms/one/colour", 3),
@@ -162,7 +161,7 @@ entry_points: {}
         ("/agents/a/llm", 7),
         ("/agents/a/tools/0", 8),
         ("/agents/a/limits/requests", 10),
-        ("/entry_points", 11),
+        ("/document_stores", 11),
     ]
 
 

@@ -29,6 +29,7 @@ PRINTED = {  # what a page promises that its commands print
     "docs/api.md": ['"text":"Hello from acme"}', "event: execution_completed", "TICKETS_TOKEN"],
     "docs/apps.md": ["suspended", "The App toys is active", "The App toys-2 is here", "The App toys is deleted"],
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
+    "docs/entry-points.md": ["anna asks: Where is my order?", "paused"],
     "docs/durability.md": ["Nothing is wrong."],
     "docs/events.md": ['"name":"order_placed","data":{"order":7}'],
     "docs/notifications.md": ["test http://127.0.0.1:", "execution_completed http://127.0.0.1:"],

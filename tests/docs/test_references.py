@@ -242,6 +242,7 @@ def models() -> dict[str, list[type[BaseModel]]]:
     return {
         "docs/configuration.md": [schema.Document, *agents, *llms],
         "docs/tools.md": [*schema.tool_specs().values(), CommandLimits],
+        "docs/entry-points.md": [schema.EntryPointConfig, *registry.trigger_specs.values()],
         "docs/notifications.md": [*registry.channel_specs.values()],
     }
 
@@ -257,6 +258,7 @@ def test_every_key_of_the_document_is_described(name: str) -> None:
 def test_every_kind_is_described_and_so_is_what_is_not_there_yet() -> None:
     spans = "\n".join(page("docs/configuration.md").spans())
     later = set().union(*schema.LATER_KEYS.values(), schema.LATER_TOOLS, schema.LATER_AGENTS)
+    later |= schema.LATER_TRIGGERS
     for word in {*schema.AGENTS, *schema.tool_specs(), *schema.llm_specs(), *later}:
         assert re.search(rf"\b{word}\b", spans), word
 

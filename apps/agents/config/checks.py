@@ -17,10 +17,10 @@ from apps.agents import handlers
 from apps.agents.config import approval_rules, json_schemas, references
 from apps.agents.config.explain import explain
 from apps.agents.config.faults import ConfigInvalid, Fault
-from apps.agents.config.parts import entries, names, unknown
+from apps.agents.config.parts import Path, entries, names, triggers, unknown
 from apps.agents.config.reading import Source, read
 from apps.agents.config.schema import Document
-from apps.agents.registry import DEFAULT_CHANNEL, LLMSpec, ToolSpec, channel_specs
+from apps.agents.registry import DEFAULT_CHANNEL, LLMSpec, ToolSpec, channel_specs, trigger_specs
 from apps.tenancy import secrets
 from hector_site.problems import pointer
 
@@ -161,22 +161,37 @@ def _notifications(data: dict[str, Any]) -> Iterator[Fault]:
                 yield unknown(pointer("notifications", at, "agents", index), agent, "agents", known)
 
 
+def _entry_points(data: dict[str, Any]) -> Iterator[Fault]:
+    """Every agent that an entry point names exists, and no agent is short for one that is written out."""
+    known = names(data, "agents")
+    for name, entry in entries(data, "entry_points").items():
+        agent = entry.get("agent")
+        if isinstance(agent, str) and agent not in known:
+            yield unknown(pointer("entry_points", name, "agent"), agent, "agents", known)
+    for place, name, _ in triggers(data):
+        if place[0] == "agents" and name in names(data, "entry_points"):
+            yield Fault(pointer(*place), f"`entry_points` has one called `{name}`: write the trigger there.")
+
+
 def _clear_secrets(data: dict[str, Any]) -> Iterator[Fault]:
     """No credential is written in clear where one belongs: an `api_key`, a header, a variable of the environment."""
-    written: list[tuple[str, Any, dict[str, Any]]] = [("notifications", *found) for found in _channels(data).items()]
+    written: list[tuple[Path, dict[str, Any]]] = [
+        (("notifications", at), entry) for at, entry in _channels(data).items()
+    ]
     for section in ("llms", "tools"):
-        written += [(section, *found) for found in entries(data, section).items()]
-    for section, name, entry in written:
+        written += [((section, name), entry) for name, entry in entries(data, section).items()]
+    written += [(place, trigger) for place, _, trigger in triggers(data)]
+    for at, entry in written:
         places: list[tuple[tuple[str | int, ...], Any]] = [
-            ((section, name, key), entry.get(key)) for key in ("api_key", "secret")
+            ((*at, key), entry.get(key)) for key in ("api_key", "secret")
         ]
         for group in ("headers", "env"):
             values = entry.get(group)
             if isinstance(values, dict):
-                places += [((section, name, group, key), values[key]) for key in values if _CREDENTIAL.search(key)]
+                places += [((*at, group, key), values[key]) for key in values if _CREDENTIAL.search(key)]
         for key in ("url", "base_url"):
             if isinstance(url := entry.get(key), str) and _PASSWORD_IN_URL.search(url):
-                places.append(((section, name, key), "password"))
+                places.append(((*at, key), "password"))
         for place, value in places:
             if isinstance(value, str) and value and not references.REFERENCE.search(value):
                 yield Fault(
@@ -191,9 +206,8 @@ def _references(data: dict[str, Any], *, allow_env: bool) -> Iterator[Fault]:
     for path, kind, name in references.find(data):
         place = pointer(*path)
         if not _is_resolved(data, path):
-            yield Fault(
-                place, f"${{{kind}:…}} is only resolved in settings of `llms`, `tools` and `notifications`, not here."
-            )
+            places = "settings of `llms`, `tools`, `notifications` and triggers"
+            yield Fault(place, f"${{{kind}:…}} is only resolved in {places}, not here.")
         elif not secrets.NAME.fullmatch(name):
             yield Fault(place, f"{name[:100]!r} is not a name: use letters, digits and `_`, no digit first.")
         elif kind == "env" and not allow_env:
@@ -211,9 +225,15 @@ def _is_resolved(data: dict[str, Any], path: tuple[str | int, ...]) -> bool:
         case ["llms" | "tools", *rest]:
             return len(rest) < 2 or rest[1] not in _PLAIN_KEYS
         case ["notifications", int(at), str(key)]:
-            spec = channel_specs.get(str(data["notifications"][at].get("type", DEFAULT_CHANNEL)))
-            return spec is None or key in spec.references
+            channel = channel_specs.get(str(data["notifications"][at].get("type", DEFAULT_CHANNEL)))
+            return channel is None or key in channel.references
+        case ["entry_points" | "agents" as section, str(name), "trigger", str(key)]:
+            trigger = trigger_specs.get(str(data[section][name]["trigger"].get("type")))
+            return trigger is None or key in trigger.references
     return False
 
 
-RULES: list[Rule] = [_llms, _tools, _handlers, _schemas, approval_rules.approvals, _notifications, _clear_secrets]
+# Apps above this one add theirs.
+RULES: list[Rule] = [
+    _llms, _tools, _handlers, _schemas, approval_rules.approvals, _notifications, _entry_points, _clear_secrets,
+]  # fmt: skip

@@ -69,6 +69,7 @@ _OLDEST_FIRST = Order("pk", BY_ID.parse, newest_first=False)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again, it makes nothing new."
 )
+PREFER = OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description="`wait=N`, at most 60 seconds.")
 
 
 def tasks() -> QuerySet[Task]:
@@ -117,10 +118,7 @@ class Tasks(AppView):
         summary="Submit a task",
         description="Once this has answered, the task is durable. With `Prefer: wait=N` the answer is held until the "
         "task rests (ends, or needs a person): 200 if it did within N seconds.",
-        parameters=[
-            IDEMPOTENCY_KEY,
-            OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description="`wait=N`, at most 60 seconds."),
-        ],
+        parameters=[IDEMPOTENCY_KEY, PREFER],
         request=NewTaskBody,
         responses={
             202: OpenApiResponse(TaskOut, "Accepted."),
@@ -131,18 +129,23 @@ class Tasks(AppView):
         key = key_of(request)
         new = _new_task(self.body(NewTaskBody))
         task, replayed = once(key, request, lambda: lifecycle.submit(self.app, new, by=self.caller.actor))
-        status, headers = 202, {"Location": reverse("task", args=[task.pk])}
-        if replayed:
-            headers["Idempotency-Replayed"] = "true"
-        seconds = wait_asked(request.headers.get("Prefer", ""))
-        if seconds is not None:
-            with long_answers().taken() as may_wait:
-                if may_wait:
-                    headers["Preference-Applied"] = f"wait={seconds}"
-                    if rests_within(task.pk, seconds, client_socket(request)):
-                        status = 200
-                    task = tasks().get(pk=task.pk)
-        return Response(as_json(task), status=status, headers=headers)
+        return accepted(request, task, replayed=replayed)
+
+
+def accepted(request: Request, task: Task, *, replayed: bool) -> Response:
+    """The answer to a request that made the task, held for as long as it prefers; `replayed`: an earlier one did."""
+    status, headers = 202, {"Location": reverse("task", args=[task.pk])}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    seconds = wait_asked(request.headers.get("Prefer", ""))
+    if seconds is not None:
+        with long_answers().taken() as may_wait:
+            if may_wait:
+                headers["Preference-Applied"] = f"wait={seconds}"
+                if rests_within(task.pk, seconds, client_socket(request)):
+                    status = 200
+                task = tasks().get(pk=task.pk)
+    return Response(as_json(task), status=status, headers=headers)
 
 
 def _new_task(body: dict[str, Any]) -> NewTask:

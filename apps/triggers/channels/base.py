@@ -11,15 +11,12 @@ from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
 from apps.agents import registry
 from apps.agents.config.schema import Name
-from apps.agents.registry import ChannelSpec
+from apps.agents.registry import STORED, ChannelSpec
 from apps.tasks.events import EventType
 
 # What happens within a run, many times a second: for its timeline and its stream, not for messages.
 _TOO_FINE = ("llm_", "tool_call_")
 EVENTS = tuple(kind.value for kind in EventType if not kind.startswith(_TOO_FINE))
-
-
-STORED = {"stored": True}  # the context in which a spec is read that was checked when it was written
 
 
 def _is_event(text: str, info: ValidationInfo) -> str:

@@ -14,11 +14,12 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from apps.agents.config.schema import Document
+from apps.agents.registry import STORED
 from apps.queue import entries
 from apps.tasks import outbox
 from apps.tasks.events import EventType, NewEvent, announce
 from apps.tenancy.models import App
-from apps.triggers.channels.base import STORED, NotificationSpec, channel_types
+from apps.triggers.channels.base import NotificationSpec, channel_types
 from apps.triggers.errors import ChannelNotActive, ChannelNotDisabled
 from apps.triggers.models import Channel, Delivery
 

@@ -1,0 +1,187 @@
+"""`/entry-points`: what starts work and how it is doing, started by a call, paused and resumed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from django.shortcuts import get_object_or_404
+from django.urls import path
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.tasks.api.idempotency import key_of, once
+from apps.tasks.api.serializers import TaskInput, TaskOut
+from apps.tasks.api.views import IDEMPOTENCY_KEY, PREFER, accepted, tasks
+from apps.tasks.models import Task
+from apps.tenancy.http.fields import Body, ReasonBody
+from apps.tenancy.http.openapi import listed
+from apps.tenancy.http.pagination import BY_UUID, Order, PageQuery, page
+from apps.tenancy.http.problems import declare
+from apps.tenancy.http.views import AppView
+from apps.triggers.entry_points import activity, lifecycle
+from apps.triggers.entry_points.activity import Activity
+from apps.triggers.entry_points.specs import spec_of
+from apps.triggers.errors import EntryPointRefused, NothingStarted
+from apps.triggers.models import EntryPoint, Firing
+
+declare(EntryPointRefused, 409)
+
+_BY_NAME = Order("name", str, newest_first=False)
+
+
+@extend_schema_serializer(component_name="EntryPoint")
+class EntryPointOut(serializers.ModelSerializer[EntryPoint]):
+    id = serializers.CharField(source="name", help_text="Its name in the document.")
+    type = serializers.CharField(help_text="What starts it.")
+    description = serializers.CharField()
+    state = serializers.ChoiceField(choices=[EntryPoint.State.ACTIVE.value, EntryPoint.State.PAUSED.value])
+    pause_reason = serializers.CharField(help_text="Empty: it is not paused, or nobody said why.")
+    running = serializers.IntegerField(help_text="Tasks of it that a worker works on.")
+    idle_seconds = serializers.FloatField(
+        allow_null=True, help_text="Since one of these did something; null: none is running."
+    )
+
+    class Meta:
+        model = EntryPoint
+        fields = [
+            "id", "agent", "type", "description", "state", "paused_at", "paused_by", "pause_reason", "running",
+            "idle_seconds",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+def _looked_up(entry_points: list[EntryPoint]) -> list[EntryPoint]:
+    """With what their JSON shows beside their own columns."""
+    now = activity.by_entry_point()
+    for entry_point in entry_points:
+        found = asdict(now.get(entry_point.name, Activity())) | {"description": spec_of(entry_point).description}
+        vars(entry_point).update(found)
+    return entry_points
+
+
+@extend_schema_serializer(component_name="Firing")
+class FiringOut(serializers.ModelSerializer[Firing]):
+    reason = serializers.CharField(help_text="Why no task was made, or what else is to be said.")
+    scheduled_for = serializers.DateTimeField(allow_null=True, help_text="The instant that it is of, if it is of one.")
+    task = serializers.UUIDField(allow_null=True, help_text="What it started; it may have been pruned since.")
+
+    class Meta:
+        model = Firing
+        fields = ["id", "cause", "at", "by", "scheduled_for", "outcome", "reason", "task"]
+        read_only_fields = fields
+
+
+@extend_schema_serializer(component_name="TriggerRequest")
+class TriggerBody(Body):
+    input = TaskInput(
+        required=False,
+        allow_null=True,
+        help_text="Text or an object: for the entry point's template if only calls start it and it has one, else the "
+        "task's input in the place of what its template makes.",
+    )
+
+
+class EntryPoints(AppView):
+    @extend_schema(
+        operation_id="list_entry_points",
+        summary="The App's entry points and how they are doing, by name",
+        parameters=[PageQuery],
+        responses=listed(EntryPointOut),
+    )
+    def get(self, request: Request) -> Response:
+        shown = page(request, EntryPoint.objects.filter(removed_at=None), _BY_NAME, self.query(PageQuery))
+        _looked_up(shown.rows)
+        return shown.answer(EntryPointOut)
+
+
+class EntryPointView(AppView):
+    def entry_point(self, name: str) -> EntryPoint:
+        """Raises Http404."""
+        return get_object_or_404(EntryPoint, name=name, removed_at=None)
+
+    def shown(self, entry_point: EntryPoint) -> Response:
+        return Response(EntryPointOut(*_looked_up([entry_point])).data)
+
+
+class OneEntryPoint(EntryPointView):
+    @extend_schema(operation_id="get_entry_point", summary="An entry point", responses=EntryPointOut)
+    def get(self, request: Request, name: str) -> Response:
+        return self.shown(self.entry_point(name))
+
+
+class Firings(EntryPointView):
+    @extend_schema(
+        operation_id="list_firings",
+        summary="Each time that something asked an entry point to start work, the newest first",
+        parameters=[PageQuery],
+        responses=listed(FiringOut),
+    )
+    def get(self, request: Request, name: str) -> Response:
+        found = Firing.objects.filter(entry_point=self.entry_point(name))
+        return page(request, found, BY_UUID, self.query(PageQuery)).answer(FiringOut)
+
+
+class Trigger(EntryPointView):
+    @extend_schema(
+        operation_id="trigger_entry_point",
+        summary="Start an entry point's work now",
+        description="Once this has answered, the task is durable. If no task is made (there is no room, or the "
+        "template makes nothing of the input) the answer is 409 and says why. With `Prefer: wait=N` the answer is "
+        "held until the task rests: 200 if it did within N seconds.",
+        parameters=[IDEMPOTENCY_KEY, PREFER],
+        request=TriggerBody,
+        responses={
+            202: OpenApiResponse(TaskOut, "Accepted."),
+            200: OpenApiResponse(TaskOut, "Accepted, and at rest within the time of `Prefer: wait`."),
+        },
+    )
+    def post(self, request: Request, name: str) -> Response:
+        entry_point, key = self.entry_point(name), key_of(request)
+        value = self.body(TriggerBody).get("input")
+        asked: list[Firing] = []
+
+        def start() -> Task | None:
+            asked.append(lifecycle.trigger(self.app, entry_point, by=self.caller.actor, input=value))
+            return tasks().get(pk=asked[0].task) if asked[0].task else None
+
+        task, replayed = once(key, request, start)
+        if task is None:
+            raise NothingStarted(asked[0].reason)
+        return accepted(request, task, replayed=replayed)
+
+
+class Pause(EntryPointView):
+    @extend_schema(
+        operation_id="pause_entry_point",
+        summary="Let an entry point start nothing by itself until it is resumed",
+        description="Whatever the configuration says meanwhile. What it has started goes on. If only calls start it, "
+        "these are refused. A second pause changes the reason.",
+        request=ReasonBody,
+        responses=EntryPointOut,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        return self.shown(lifecycle.pause(self.app, self.entry_point(name), **self.who_and_why()))
+
+
+class Resume(EntryPointView):
+    @extend_schema(
+        operation_id="resume_entry_point",
+        summary="Let an entry point start work again",
+        description="From now on: what it did not start meanwhile is not made up for. It was not paused: 409.",
+        request=ReasonBody,
+        responses=EntryPointOut,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        return self.shown(lifecycle.resume(self.app, self.entry_point(name), **self.who_and_why()))
+
+
+urlpatterns = [
+    path("entry-points", EntryPoints.as_view(), name="entry-points"),
+    path("entry-points/<slug:name>", OneEntryPoint.as_view(), name="entry-point"),
+    path("entry-points/<slug:name>/firings", Firings.as_view(), name="entry-point-firings"),
+    path("entry-points/<slug:name>/trigger", Trigger.as_view(), name="entry-point-trigger"),
+    path("entry-points/<slug:name>/pause", Pause.as_view(), name="entry-point-pause"),
+    path("entry-points/<slug:name>/resume", Resume.as_view(), name="entry-point-resume"),
+]

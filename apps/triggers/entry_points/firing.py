@@ -1,0 +1,191 @@
+"""The one way in which an entry point starts work: each time leaves a `Firing`, whatever comes of it.
+
+    asked -> started | queued | replaced (with a task) | skipped | filtered | refused (with a reason)
+
+Firing, task, queue entry and event are written in one transaction, that of the caller. Of two firings of an entry point
+with the same key there is one: the second call gets the first one's record and starts nothing. All is called inside the
+App.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from apps.agents.config.schema import EntryPointConfig
+from apps.agents.versions import version_of
+from apps.queue import sql
+from apps.tasks import lifecycle as tasks
+from apps.tasks.errors import InputInvalid, UnknownAgent
+from apps.tasks.events import EventType, NewEvent, announce, record_each
+from apps.tasks.lifecycle import NewTask
+from apps.tenancy.models import App
+from apps.triggers.entry_points.specs import spec_of
+from apps.triggers.errors import TemplateFailed
+from apps.triggers.models import EntryPoint, Firing
+
+Cause, Outcome = Firing.Cause, Firing.Outcome
+LONGEST_SESSION = 200
+
+# What is told of a firing with a task, and of one without. (Of calls, the task's own first event tells.)
+EVENTS: dict[str, tuple[EventType, EventType]] = {Cause.TIMER: (EventType.TIMER_FIRED, EventType.TIMER_SKIPPED)}
+
+
+@dataclass(frozen=True)
+class Start:
+    """One time that an entry point is asked to start work."""
+
+    entry_point: EntryPoint
+    cause: Firing.Cause
+    data: Mapping[str, Any]  # what its templates may use; without a template, `input` is the task's input
+    key: str | None = None
+    scheduled_for: datetime | None = None
+    input: Any = None  # of the task, in the place of what the template makes
+
+
+def fire(
+    app: App,
+    entry_point: EntryPoint,
+    *,
+    cause: Firing.Cause,
+    data: Mapping[str, Any],
+    key: str | None = None,
+    by: str = "",
+    scheduled_for: datetime | None = None,
+    input: Any = None,
+) -> Firing:
+    """Starts the entry point's work, unless its key has started it before."""
+    return fire_many(app, [Start(entry_point, cause, data, key, scheduled_for, input)], by=by)[0]
+
+
+def fire_many(app: App, starts: Sequence[Start], *, by: str = "") -> list[Firing]:
+    """The same for several at once, each for itself; no two of them may have the same entry point and key."""
+    try:
+        with transaction.atomic():
+            return _fire(app, starts, by)
+    except IntegrityError:  # somebody else has fired with one of the keys just now, and is found this time
+        with transaction.atomic():
+            return _fire(app, starts, by)
+
+
+def skip(entry_point: EntryPoint, *, cause: Firing.Cause, reason: str, key: str, scheduled_for: datetime) -> Firing:
+    """Writes down that the entry point did not start work."""
+    start = Start(entry_point, cause, {}, key, scheduled_for)
+    firing = _firing(start, Outcome.SKIPPED, reason, "")
+    firing.save(force_insert=True)
+    _tell([(start, firing)])
+    return firing
+
+
+def _fire(app: App, starts: Sequence[Start], by: str) -> list[Firing]:
+    known = _known(starts)
+    new = [start for start in starts if (start.entry_point.pk, start.key) not in known]
+    decided = [(start, _decide(app, start, by)) for start in new]
+    wanted = [task for _, task in decided if isinstance(task, NewTask)]
+    made = iter(tasks.submit_many(app, wanted, by=by) if wanted else [])
+    written: list[tuple[Start, Firing]] = []
+    for start, decision in decided:
+        if isinstance(decision, NewTask):
+            firing = _firing(start, Outcome.STARTED, "", by)
+            firing.task = next(made).pk
+        else:
+            firing = _firing(start, decision.outcome, decision.reason, by)
+        written.append((start, firing))
+    Firing.objects.bulk_create([firing for _, firing in written])
+    _tell(written)
+    fresh = iter(firing for _, firing in written)
+    return [known.get((start.entry_point.pk, start.key)) or next(fresh) for start in starts]
+
+
+def _known(starts: Sequence[Start]) -> dict[tuple[UUID, str | None], Firing]:
+    keyed = [start for start in starts if start.key is not None]
+    found = Firing.objects.filter(
+        entry_point__in={start.entry_point.pk for start in keyed}, key__in={start.key for start in keyed}
+    )
+    return {(firing.entry_point_id, firing.key): firing for firing in found} if keyed else {}
+
+
+@dataclass(frozen=True)
+class _Not:
+    """No task is made, and why."""
+
+    outcome: Firing.Outcome
+    reason: str
+
+
+def _decide(app: App, start: Start, by: str) -> NewTask | _Not:
+    """What is to be done. Whether there is room for it is for `max_concurrent` to say, in here, once it is there."""
+    from apps.triggers.entry_points import templates  # takes a twentieth of a second to import
+
+    spec = spec_of(start.entry_point)
+    try:
+        value, session = _rendered(start, spec)
+        version = version_of(spec.agent)
+        if version is None:
+            raise UnknownAgent(f"there is no agent {spec.agent!r} in this App")
+        if start.input is None and spec.input is not None and templates.is_nothing(value):
+            return _Not(Outcome.FILTERED, "The input's template made nothing of it.")
+        value = tasks.checked_input(version, value)
+    except (TemplateFailed, UnknownAgent, InputInvalid) as error:
+        said = str(error)
+        return _Not(Outcome.REFUSED, said[:1].upper() + said[1:])
+    return NewTask(spec.agent, value, session=session, priority=spec.priority, entry_point=start.entry_point.name)
+
+
+def _rendered(start: Start, spec: EntryPointConfig) -> tuple[Any, str]:
+    """The task's input and session. Raises TemplateFailed or InputInvalid."""
+    from apps.triggers.entry_points import templates
+
+    zone, now = spec.trigger.zone, sql.instant()
+    data = {
+        **start.data,
+        "entry_point": start.entry_point.name,
+        "now": now.astimezone(zone),
+        "scheduled_for": (start.scheduled_for or now).astimezone(zone),
+    }
+    if start.input is not None:
+        value = start.input
+    elif spec.input is not None:
+        value = templates.render(spec.input, data)
+    else:
+        value = start.data.get("input", {})
+    if not isinstance(value, str | dict):
+        raise InputInvalid(f"the input must be text or an object; the template makes {type(value).__name__}")
+    if spec.session is None:
+        return value, start.entry_point.name if spec.isolation == "shared" else ""
+    session = templates.render(spec.session, data)
+    session = "" if session is None else str(session)
+    if len(session) > LONGEST_SESSION:
+        raise InputInvalid(f"the session's name has {len(session)} characters; it may have {LONGEST_SESSION}")
+    return value, session
+
+
+def _firing(start: Start, outcome: Firing.Outcome, reason: str, by: str) -> Firing:
+    return Firing(
+        entry_point=start.entry_point, cause=start.cause, key=start.key, scheduled_for=start.scheduled_for, by=by,
+        outcome=outcome, reason=reason,
+    )  # fmt: skip
+
+
+def _tell(written: Sequence[tuple[Start, Firing]]) -> None:
+    """Writes the events: of the task, if there is one."""
+    of_tasks: list[tuple[UUID, NewEvent]] = []
+    of_none: list[NewEvent] = []
+    for start, firing in written:
+        if firing.cause not in EVENTS:
+            continue
+        with_task, without = EVENTS[firing.cause]
+        payload: dict[str, Any] = {"entry_point": start.entry_point.name, "firing": str(firing.pk)}
+        if firing.scheduled_for is not None:
+            payload["scheduled_for"] = firing.scheduled_for.isoformat()
+        if firing.task is None:
+            of_none.append(NewEvent(without, {**payload, "reason": firing.reason}, firing.by))
+        else:
+            of_tasks.append((firing.task, NewEvent(with_task, payload, firing.by)))
+    record_each(of_tasks)
+    announce(*of_none)

@@ -1,0 +1,12 @@
+"""What starts work: what each type of trigger may say in the document, and what it does.
+
+A type is a module here that registers itself; nothing else knows it by name.
+"""
+
+from __future__ import annotations
+
+from apps.triggers.starters import call
+
+
+def register() -> None:
+    call.register()
