@@ -15,6 +15,7 @@ from apps.queue.models import QueueEntry
 from apps.tasks.integrity import complaints
 from apps.tasks.models import TaskStatus
 from apps.tenancy.models import App
+from tests.approvals.matrix import Situation, Through, shows
 from tests.approvals.test_policies import EXPIRES, call, one, overdue, policy
 from tests.support.deciding import SURFACES, Api, CommandLine, Refused, Surface
 from tests.support.doubt import asked
@@ -22,8 +23,10 @@ from tests.support.transitions import fresh
 
 pytestmark = pytest.mark.parametrize("surface", SURFACES)
 Make = Callable[[], Surface]
+BOTH = (Through.API, Through.COMMAND_LINE)
 
 
+@shows(Situation.QUORUM, through=BOTH)
 def test_a_quorum_of_two_takes_somebody_else_too(app: App, surface: Make) -> None:
     task = asked(app, call(policy=policy(required=2)))
     first, second = surface(), Api("admin") if surface is CommandLine else CommandLine()
@@ -35,6 +38,7 @@ def test_a_quorum_of_two_takes_somebody_else_too(app: App, surface: Make) -> Non
     assert (one(task).status, fresh(task).status) == ("approved", TaskStatus.PENDING)
 
 
+@shows(Situation.EXCLUDED, through=BOTH)
 def test_whoever_asked_for_the_task_is_excluded_where_four_eyes_are_asked_for(app: App, surface: Make) -> None:
     person = surface()
     confirmed = asked(app, call(policy=policy()))
@@ -47,6 +51,7 @@ def test_whoever_asked_for_the_task_is_excluded_where_four_eyes_are_asked_for(ap
     assert one(task).status == "open"
 
 
+@shows(Situation.EXPIRE, Situation.LATE, through=BOTH)
 @pytest.mark.parametrize("outcome", ["approve", "reject", "fail"])
 def test_it_is_too_late_when_the_time_is_over_and_how_it_was_closed_is_shown(
     app: App, surface: Make, outcome: str
@@ -63,6 +68,7 @@ def test_it_is_too_late_when_the_time_is_over_and_how_it_was_closed_is_shown(
         person.reject(shown["id"])
 
 
+@shows(Situation.ESCALATE, through=BOTH)
 def test_others_decide_once_it_is_escalated(app: App, surface: Make) -> None:
     """On the command line one is a platform operator, whom a policy that means a role means."""
     person = surface()
@@ -100,6 +106,7 @@ def test_what_does_not_exist_is_said_not_to(app: App, surface: Make) -> None:
         surface().approve(str(task.pk))
 
 
+@shows(Situation.CONCURRENT, through=BOTH)
 @pytest.mark.django_db(transaction=True)
 def test_of_several_who_decide_at_once_one_wins_and_the_others_are_told_so(app: App, surface: Make) -> None:
     task = asked(app, call())

@@ -14,15 +14,22 @@ from django.utils import timezone
 from apps.tasks.integrity import complaints
 from apps.tasks.models import TaskStatus
 from apps.tenancy.models import App
+from tests.approvals.matrix import Situation, Through, shows
 from tests.support import functions
 from tests.support.agents import apply, call, function_tool, one_llm_agent, submit
 from tests.support.deciding import SURFACES, Api, CommandLine, Surface, Terms
 from tests.support.starter import ROOT
 from tests.support.work import asks, ended, payloads, working
 
+BOTH = (Through.API, Through.COMMAND_LINE)
 SCHEMA = {"type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"]}
 
 
+@shows(
+    *(Situation.APPROVE, Situation.EDIT, Situation.REJECT, Situation.ANSWER, Situation.SEVERAL, Situation.RESTART),
+    *(Situation.FUNCTION, Situation.COMMAND, Situation.MCP),
+    through=BOTH,
+)
 @pytest.mark.parametrize("surface", [Api, pytest.param(CommandLine, marks=pytest.mark.sampled("sqlite"))])
 def test_each_call_of_one_answer_is_decided_by_itself_and_has_its_own_result(
     app: App, surface: Callable[[], Surface], tmp_path: Path
@@ -71,6 +78,7 @@ def test_each_call_of_one_answer_is_decided_by_itself_and_has_its_own_result(
     assert complaints(app) == []
 
 
+@shows(Situation.GRANT_USED, Situation.GRANT_REVOKED, through=BOTH)
 @pytest.mark.parametrize("surface", SURFACES)
 def test_a_grant_lets_calls_run_until_it_is_revoked(app: App, surface: Callable[[], Surface]) -> None:
     tools = {"charge": function_tool("charge", require_approval=True)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -49,20 +50,42 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="package")
-def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+class Served:
     """A running `hector serve`, in processes of its own: nothing of Django runs beside the browser's event loop."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation, self._port = installation, free_port()
+        self.address = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        home = self._installation.home
+        options = ["--port", str(self._port), "--queue-workers", "1", "--log-file", str(home / "log")]
+        self._process = self._installation.start(
+            "serve", *options, env={"HECTOR_WEB_PROCESSES": "1"}, stdout=subprocess.DEVNULL
+        )
+        wait_for(lambda: healthy(self._port), seconds=40, what="the server is healthy")
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(40) == 0
+
+
+@pytest.fixture(scope="package")
+def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[Served]:
     installation = Installation.create(tmp_path_factory.mktemp("console") / "home", 9000)
     try:
         installation.python(site.SETUP)
         (installation.home / "hector.yaml").write_text(json.dumps(site.DOCUMENT))
-        port = free_port()
-        options = ["--port", str(port), "--queue-workers", "1", "--log-file", str(installation.home / "log")]
-        installation.start("serve", *options, env={"HECTOR_WEB_PROCESSES": "1"}, stdout=subprocess.DEVNULL)
-        wait_for(lambda: healthy(port), seconds=40, what="the server is healthy")
-        yield f"http://127.0.0.1:{port}"
+        made = Served(installation)
+        made.start()
+        yield made
     finally:
         installation.remove()
+
+
+@pytest.fixture(scope="package")
+def address(served: Served) -> str:
+    return served.address
 
 
 class Begin(Protocol):

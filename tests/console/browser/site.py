@@ -1,8 +1,13 @@
-"""The installation that browsers visit: the App `default`, and the App `bank`, where people are asked."""
+"""The installation that browsers visit: the Apps `default`, `bank`, where people are asked, and `desk`, where a worker
+carries out what they decide.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+from tests.support.starter import ROOT
 
 DOCUMENT = {
     "version": "2",
@@ -34,8 +39,76 @@ DOCUMENT = {
     },
 }
 
+
+def _agent(*turns: dict[str, Any], tools: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Its model, which ends with "All done.", and the agent."""
+    return {"provider": "scripted", "script": [*turns, {"text": "All done."}]}, {"type": "llm", "tools": list(tools)}
+
+
+def _calls(**calls: dict[str, Any]) -> dict[str, Any]:
+    return {"calls": [{"tool": tool, "arguments": arguments} for tool, arguments in calls.items()]}
+
+
+def _asking(policy: dict[str, Any] | bool) -> dict[str, Any]:
+    return {"type": "function", "handler": "hector_demo.shop.lookup_order", "require_approval": policy}
+
+
+_ONE = _calls(look_up={"number": "A-1042"})
+_AGENTS = {
+    "turn": _agent(
+        _calls(
+            look_up={"number": "A-1042"}, in_time={"number": "A-1043"}, say={"text": "Hello"}, add={"a": 1, "b": 2},
+            ask={"question": "Which colour?"},
+        ),
+        tools=("look_up", "in_time", "say", "server", "ask"),
+    ),
+    "one": _agent(_ONE, tools=("look_up",)),
+    "two": _agent(_ONE, _calls(look_up={"number": "A-1043"}), tools=("look_up",)),
+    "hurried": _agent(_calls(hurried={"number": "A-1042"}), tools=("hurried",)),
+    "escalated": _agent(_calls(escalated={"number": "A-1042"}), tools=("escalated",)),
+    "four_eyes": _agent(_calls(four_eyes={"number": "A-1042"}), tools=("four_eyes",)),
+    "quorum": _agent(_calls(quorum={"number": "A-1042"}), tools=("quorum",)),
+}  # fmt: skip
+DESK = {
+    "version": "2",
+    "llms": {name: llm for name, (llm, _) in _AGENTS.items()},
+    "agents": {name: agent | {"llm": name} for name, (_, agent) in _AGENTS.items()},
+    "tools": {
+        "look_up": _asking(True),
+        "in_time": _asking({"policy": "in_time"}),
+        "hurried": _asking({"policy": "hurried"}),
+        "escalated": _asking({"policy": "escalated"}),
+        "four_eyes": _asking({"policy": "four_eyes"}),
+        "quorum": _asking({"policy": "quorum"}),
+        "say": {
+            "type": "command", "command": ["echo", "{text}"], "parameters": {"text": {"type": "string"}},
+            "require_approval": True,
+        },
+        "server": {
+            "type": "mcp", "command": sys.executable, "args": ["-m", "tests.support.mcp_server"],
+            "env": {"PYTHONPATH": str(ROOT)}, "filter": ["add"], "require_approval": ["add"],
+        },
+        "ask": {
+            "type": "ask_human",
+            "answer_schema": {
+                "type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"],
+            },
+        },
+    },
+    "approval_policies": {
+        "in_time": {"expires_in": "1h", "on_expiry": "reject"},
+        "hurried": {"expires_in": "4s", "on_expiry": "reject"},
+        "escalated": {
+            "expires_in": "4s", "on_expiry": "escalate", "escalate_to": {"approvers": {"role": "admin"}},
+        },
+        "four_eyes": {"exclude_requester": True},
+        "quorum": {"required": 2},
+    },
+}  # fmt: skip
+
 SETUP = """
 from apps.accounts.models import User
+from apps.agents.config.apply import apply
 from apps.tenancy import lifecycle
 from apps.tenancy.context import in_app
 from apps.tenancy.models import Membership
@@ -49,6 +122,11 @@ for name in ("anna", "otto"):
     Membership.objects.create(user=user, app=bank, role="approver")
 with in_app(bank):
     site.ask(bank)
+desk = lifecycle.create("desk", by="tests", display_name="The Desk")
+for name, role in (("dora", "approver"), ("dirk", "approver"), ("ada", "admin")):
+    user = User.objects.create_user(name, password=site.PASSWORD)
+    Membership.objects.create(user=user, app=desk, role=role)
+apply(desk, site.DESK, by="tests")
 """
 PASSWORD = "a good password"
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
-
 import pytest
 from playwright.sync_api import expect
 
 from tests.console.browser import site
 from tests.console.browser.conftest import Begin
-from tests.console.browser.visit import PASSWORD, Visit, state
+from tests.console.browser.visit import PASSWORD, Visit, api, state
 from tests.support import environment
 
 # What a browser makes of a page has little to do with the database: on PostgreSQL one test is enough of a sample.
@@ -81,16 +76,6 @@ def test_the_app_is_switched_at_the_top(newcomer: Visit) -> None:
     expect(page.get_by_text("No tasks yet.")).to_be_visible()
     newcomer.open("/admin/agents/")
     expect(page.get_by_text("This App has no agents yet.")).to_be_visible()
-
-
-def api(address: str, token: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "X-Hector-App": "default"}
-    try:
-        with urlopen(Request(address + path, data, headers)) as answer:
-            return answer.status, json.load(answer)
-    except HTTPError as refused:
-        return refused.code, json.load(refused)
 
 
 def test_an_operator_invites_a_colleague_who_sees_that_app_only(newcomer: Visit, visit: Begin, address: str) -> None:

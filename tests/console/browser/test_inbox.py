@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.approvals.matrix import Situation, Through, shows
 from tests.console.browser.conftest import Begin
 from tests.console.browser.visit import Visit
 
@@ -75,6 +76,7 @@ def test_an_approver_approves_changes_rejects_and_answers_with_keys_and_several_
     expect(anna.open("/approvals/?tab=decided").locator(".asks > li")).to_have_count(6)
 
 
+@shows(Situation.QUORUM, through=(Through.INBOX,))
 def test_each_of_two_people_sees_at_once_what_the_other_decides_and_nothing_moves_under_the_hands(
     anna: Visit, visit: Begin
 ) -> None:

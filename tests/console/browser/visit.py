@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 
@@ -85,6 +88,18 @@ class Visit:
         if shots := os.environ.get("SCREENSHOTS"):
             name = path.split("?")[0].strip("/").replace("/", "-")
             self.page.screenshot(path=f"{shots}/{name}-{scheme}-{width}.png", full_page=True)
+
+
+def api(
+    address: str, token: str, path: str, body: dict[str, Any] | None = None, *, app: str = "default", **headers: str
+) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    headers |= {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "X-Hector-App": app}
+    try:
+        with urlopen(Request(address + path, data, headers)) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as refused:
+        return refused.code, json.load(refused)
 
 
 def state(page: Page, name: str) -> None:
