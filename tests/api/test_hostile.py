@@ -126,6 +126,7 @@ def test_no_generated_request_is_a_fault_of_ours(platform: Person, mode: Generat
     assert platform.get(f"/tasks/{task}").status_code == 200
 
 
+@pytest.mark.sampled("postgresql")
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -160,6 +161,7 @@ FIELDS = [
 ]
 
 
+@pytest.mark.sampled("postgresql")
 def test_no_value_of_a_field_is_a_fault_of_ours(platform: Person) -> None:
     @settings(STEADY, max_examples=200)
     @given(st.sampled_from(FIELDS), anything)
@@ -170,6 +172,7 @@ def test_no_value_of_a_field_is_a_fault_of_ours(platform: Person) -> None:
     attempt()
 
 
+@pytest.mark.sampled("postgresql")
 def test_no_parameter_of_a_list_is_a_fault_of_ours(platform: Person) -> None:
     names = [
         "status",

@@ -106,6 +106,7 @@ def test_pauses_grow_up_to_a_bound() -> None:
     assert pause(50) == LONGEST_PAUSE
 
 
+@pytest.mark.sampled("sqlite")
 def test_serve_replaces_what_dies_and_stops_clean(start: Callable[..., Running]) -> None:
     serve = start("serve", "--queue-workers", "1")
     wait_for(lambda: serve.logged().count("shift_started") == 1, what="on shift")
@@ -123,15 +124,6 @@ def test_serve_replaces_what_dies_and_stops_clean(start: Callable[..., Running])
     assert "Traceback" not in serve.logged()
 
 
-@pytest.mark.sampled("sqlite")
-def test_killing_serve_leaves_nobody(start: Callable[..., Running]) -> None:
-    serve = start("serve", "--queue-workers", "1")
-    wait_for(lambda: "shift_started" in serve.logged(), what="on shift")
-    everybody = family(serve.process.pid)
-    os.kill(serve.process.pid, signal.SIGKILL)
-    wait_for(lambda: not any(map(alive, everybody)), seconds=30, what="nobody is left")
-
-
 def test_a_worker_ends_in_time_although_its_database_is_gone(installation: Installation, starter: Starter) -> None:
     log = installation.home / "worker.log"
     worker = installation.fork(starter, "worker", "--queue-workers", "1", log=log, HECTOR_GRACE="2s")
@@ -144,7 +136,7 @@ def test_a_worker_ends_in_time_although_its_database_is_gone(installation: Insta
 
 
 @pytest.mark.sampled("sqlite")
-def test_the_first_start_tells_how_to_begin(start: Callable[..., Running]) -> None:
+def test_the_first_start_tells_how_to_begin_and_whoever_kills_serve_kills_all(start: Callable[..., Running]) -> None:
     serve = start("serve", "--queue-workers", "1")
     text = serve.logged()
     assert f"http://127.0.0.1:{serve.port}/admin/" in text
@@ -152,13 +144,15 @@ def test_the_first_start_tells_how_to_begin(start: Callable[..., Running]) -> No
     assert "Password    " in text
     assert '"agent": "assistant"' in text
     assert "$HECTOR_AUTH_SECRET" in text  # the tests set it; otherwise the file is named
-    serve.process.send_signal(signal.SIGTERM)
-    assert serve.process.wait(30) == 0
+    wait_for(lambda: "shift_started" in serve.logged(), what="on shift")
+    everybody = family(serve.process.pid)
+    serve.process.kill()
+    wait_for(lambda: not any(map(alive, everybody)), seconds=30, what="nobody is left")
     again = start("serve", "--queue-workers", "1")
     assert "Password" not in again.logged()
 
 
-@pytest.mark.sampled("sqlite")
+@pytest.mark.sampled()
 def test_a_watched_file_is_applied_when_it_changes_and_a_bad_one_is_not(
     start: Callable[..., Running], installation: Installation, django_db_blocker: DjangoDbBlocker
 ) -> None:

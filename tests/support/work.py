@@ -18,12 +18,16 @@ T = TypeVar("T")
 
 
 def wait_for(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "") -> T:
-    """The first true value of the condition; an AssertionError if there is none in time."""
-    deadline = time.monotonic() + seconds
+    """The first true value of the condition; an AssertionError if there is none in time.
+
+    Looks the less often the longer it waits: most conditions open a connection, and what is waited for needs the CPU.
+    """
+    started = time.monotonic()
     pause = threading.Event()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or condition.__name__}"
-        pause.wait(0.01)
+        waited = time.monotonic() - started
+        assert waited < seconds, f"not within {seconds:g} s: {what or condition.__name__}"
+        pause.wait(min(max(0.01, waited / 10), 0.2))
     return value
 
 

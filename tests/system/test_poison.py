@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.support.agents import document
 from tests.system.site import Site
 
@@ -21,6 +23,7 @@ DOCUMENT = document(
 )
 
 
+@pytest.mark.sampled("sqlite")
 def test_a_poison_task_ends_in_the_dead_letters_however_it_dies(site_with: Callable[[dict[str, Any]], Site]) -> None:
     site = site_with(DOCUMENT)
     submitted = site.submit([(name, "x") for name in DEATHS] + [("note", f"n{number}") for number in range(5)])

@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.support.agents import QUICK, call, document, scripted
 from tests.support.work import wait_for
 from tests.system.site import Site
@@ -22,6 +24,7 @@ DOCUMENT = document(
 BATCH = 12  # tasks of each kind
 
 
+@pytest.mark.sampled("postgresql")
 def test_a_rolling_restart_of_two_hosts_under_load_loses_and_repeats_nothing(
     site_with: Callable[[dict[str, Any]], Site],
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_call_that_a_killed_worker_was_running_is_not_run_again_in_silence(sit
     assert site.ran() == {"first": 1, "second": 1}
 
 
+@pytest.mark.sampled("postgresql")
 def test_a_task_that_kills_every_worker_ends_in_the_dead_letters_and_others_run(site: Site) -> None:
     poison, *others = site.submit([("die", "x")] + [("note", f"n{number}") for number in range(8)])
     site.work()
@@ -73,6 +74,7 @@ def test_a_task_that_kills_every_worker_ends_in_the_dead_letters_and_others_run(
     assert seen["complaints"] == []
 
 
+@pytest.mark.sampled("postgresql")
 def test_two_hosts_share_the_tasks_and_run_each_once(site: Site) -> None:
     count = 1000
     site.submit([("note", f"n{number}") for number in range(count)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
+import pytest
 from django.db import transaction
 
 from apps.tenancy.models import App
@@ -36,6 +37,7 @@ retried a letter / discarded a letter / refused: LetterResolved
 """
 
 
+@pytest.mark.sampled("sqlite")
 def test_the_invariants_hold_after_every_step(app: App) -> None:
     apply(app, document({name: function("echo") for name in AGENTS}), by="tests")
     happened: Counter[str] = Counter()

@@ -35,6 +35,7 @@ def test_no_migration_is_missing(db: None) -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
 
+@pytest.mark.sampled("sqlite")
 def test_processes_that_start_at_once_migrate_an_empty_database_once(
     empty_installation: Installation, starter: Starter, django_db_blocker: DjangoDbBlocker
 ) -> None:
@@ -49,6 +50,7 @@ def test_processes_that_start_at_once_migrate_an_empty_database_once(
     assert {app for app, _ in rows["app_default"]} == {"agents", "tasks", "approvals", "triggers"}
 
 
+@pytest.mark.sampled("postgresql")
 def test_every_app_is_brought_up_to_date(
     installation: Installation, starter: Starter, django_db_blocker: DjangoDbBlocker
 ) -> None:
