@@ -31,6 +31,14 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _UNIT_SECONDS[match[2]]
 
 
+def duration(seconds: float) -> str:
+    """The text of it, as settings are written: in the largest unit that makes it a whole number."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
+
+
 def envstr(name: str, default: str = "") -> str:
     return os.environ.get(name, default)
 

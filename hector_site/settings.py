@@ -73,7 +73,7 @@ SHARED_APPS = [
     "apps.ops",
     "apps.execution",
 ]
-TENANT_APPS = ["apps.agents", "apps.tasks", "apps.approvals", "apps.triggers"]
+TENANT_APPS = ["apps.agents", "apps.tasks", "apps.approvals", "apps.quotas", "apps.triggers"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 MIDDLEWARE = [

@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.triggers.entry_points.api")),
     path("", include("apps.triggers.api")),
     path("", include("apps.agents.api")),
+    path("", include("apps.quotas.api")),
     path("", include("apps.queue.api")),
     path("", include("apps.ops.api.urls")),  # last of the API: it answers for what is left of /admin/apps and the like
     path("", include("apps.console.urls")),

@@ -43,7 +43,7 @@ from apps.tenancy.models import DEFAULT_APP, App
 from hector_site import VERSION
 
 FORMAT = "hector-app-1"
-SETTINGS = ("display_name", "weight", "max_concurrent", "retention")
+SETTINGS = ("display_name", "weight", "max_concurrent", "retention", "limits")
 BATCH = 500
 IMPORTING = "It is being imported. If no import runs any more, delete it and import it again."
 log = structlog.get_logger(__name__)

@@ -29,6 +29,13 @@ def now() -> str:
     return "STATEMENT_TIMESTAMP()" if is_postgresql() else "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')"
 
 
+def epoch() -> str:
+    """The SQL of the whole seconds from 1970 until the present instant."""
+    if is_postgresql():
+        return f"FLOOR(EXTRACT(EPOCH FROM {now()}))::bigint"
+    return f"CAST(STRFTIME('%%s', {now()}) AS INTEGER)"
+
+
 def instant() -> datetime:
     """The present instant, by the database's clock."""
     [(value,)] = fetch(f"SELECT {now()}")
@@ -51,10 +58,6 @@ def seconds_since(instant: str) -> str:
 
 def greatest(*terms: str) -> str:
     return f"{'GREATEST' if is_postgresql() else 'MAX'}({', '.join(terms)})"
-
-
-def least(*terms: str) -> str:
-    return f"{'LEAST' if is_postgresql() else 'MIN'}({', '.join(terms)})"
 
 
 def dt(value: datetime | None) -> Any:

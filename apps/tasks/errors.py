@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from apps.quotas.counting import OverLimit
+
 _VARIABLE = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,}|\d+", re.IGNORECASE)
 MAX_MESSAGE = 4000
 
@@ -64,6 +66,10 @@ class NotUnique(TaskOperationError):
         who = f"the task {holder} has it" if holder else "the task that had it has ended just now: try again"
         super().__init__(f"the unique_key {key!r} is taken: {who}")
         self.holder = holder
+
+
+class TooMuch(OverLimit, TaskOperationError):
+    """A limit or a budget of the App, or of the token, lets no further task in for now."""
 
 
 class NotResumable(TaskOperationError):

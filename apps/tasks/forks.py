@@ -20,7 +20,8 @@ from django.utils import timezone
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.versions import spec_of
 from apps.queue import entries, sql
-from apps.tasks import lifecycle, replay
+from apps.queue.entries import NewEntry
+from apps.tasks import admission, lifecycle, replay
 from apps.tasks.errors import NoNewestVersion, NotResumable
 from apps.tasks.events import EventType, NewEvent, append_events, record
 from apps.tasks.models import Task, TaskStatus
@@ -41,7 +42,8 @@ def fork(
     """Makes and queues a fork, whatever the parent's state. Called inside the App.
 
     `newest` gives it the agent's newest version in place of the parent's. A call that is in doubt
-    in the copied journal is so in the fork: it asks. Raises NotResumable, InputInvalid or NoNewestVersion.
+    in the copied journal is so in the fork: it asks. It counts as a new task. Raises NotResumable, InputInvalid,
+    NoNewestVersion or TooMuch.
     """
     with transaction.atomic():
         lifecycle.lock(parent)
@@ -50,6 +52,7 @@ def fork(
         if from_checkpoint is not None and spec_of(version).type != spec_of(parent.agent_version).type:
             raise NotResumable("the newest version of the agent is of another type: it cannot go on from a checkpoint")
         child = _child(parent, version, new_input, from_checkpoint, by)
+        admission.count(app, [child], by=by)
         child.save(force_insert=True)
         if from_checkpoint is not None:
             _copy_journal(parent, child, from_checkpoint)
@@ -58,7 +61,7 @@ def fork(
         append_events([(child.pk, 0, NewEvent(EventType.STATE_CHANGED, made, by))])
         seen = {"task": str(child.pk), "from_checkpoint": from_checkpoint, **why}
         record(parent.pk, NewEvent(EventType.FORKED, seen, by))
-        entries.enqueue(app, [lifecycle.entry_of(child)])
+        entries.enqueue(app, [NewEntry(child.pk, priority=child.priority, lane=child.agent)])
     return child
 
 

@@ -33,7 +33,7 @@ from apps.queue import entries, leases, sql
 from apps.queue.entries import NewEntry
 from apps.queue.faults import Point, reach
 from apps.queue.leases import Lease
-from apps.tasks import checkpoints, outbox, replay, unique
+from apps.tasks import admission, checkpoints, outbox, replay, unique
 from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
 from apps.tasks.events import EventType, NewEvent, append_events, record
 from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Task, TaskStatus, UniqueScope
@@ -62,23 +62,30 @@ class NewTask:
 
 
 def submit(app: App, new: NewTask, *, by: str) -> Task:
-    """Accepts a task: after the commit no crash loses it. Raises UnknownAgent, InputInvalid or NotUnique."""
+    """Accepts a task: after the commit no crash loses it. Raises UnknownAgent, InputInvalid, TooMuch or NotUnique."""
     return submit_many(app, [new], by=by)[0]
 
 
 def submit_many(app: App, news: Sequence[NewTask], *, by: str) -> list[Task]:
     """Accepts all of the tasks or none."""
     tasks = [_accepted(new, by) for new in news]
-    if _accept_at_once(app, tasks):
-        return tasks
+    with admission.counted(app, tasks, by=by):
+        if not _accept_at_once(app, tasks):
+            _accept(app, tasks, news, by)
+    return tasks
+
+
+def _accept(app: App, tasks: Sequence[Task], news: Sequence[NewTask], by: str) -> None:
     with unique.guarded(tasks):
         Task.objects.bulk_create(tasks)
         for task, new in zip(tasks, news, strict=True):
             if new.unique_key and new.unique_period is not None:
                 unique.take_period(task, new.unique_period)
         append_events([(task.pk, 0, NewEvent(EventType.STATE_CHANGED, _ACCEPTED, by)) for task in tasks])
-        entries.enqueue(app, [entry_of(task) for task in tasks])
-    return tasks
+        entries.enqueue(
+            app,
+            [NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, lane=task.agent) for task in tasks],
+        )
 
 
 _ACCEPTED = {"to": TaskStatus.PENDING.value}
@@ -101,20 +108,16 @@ def _accept_at_once(app: App, tasks: Sequence[Task]) -> bool:
         f" accepted AS (INSERT INTO tasks_task ({names}) SELECT {names} FROM new),"
         f" told AS (INSERT INTO tasks_event (task_id, seq, type, payload, actor, at, unread)"
         f" SELECT id, last_seq, {kind}, '{sql.js(_ACCEPTED)}', created_by, {sql.now()}, FALSE FROM new ORDER BY n),"
-        f" entry AS (SELECT n, 'task' AS kind, id AS key, priority, next_attempt_at AS run_at, agent AS lane,"
-        f" COALESCE(entry_point, '') AS group_name, epoch FROM new) {entries.insertion(app, 'entry')}",
+        f" entry AS (SELECT n, 'task' AS kind, id AS key, priority, next_attempt_at AS run_at, agent AS lane, epoch"
+        f" FROM new) {entries.insertion(app, 'entry')}",
     )
     for task in tasks if written else ():
         task._state.adding, task._state.db = False, connection.alias
     return bool(written)
 
 
-def entry_of(task: Task) -> NewEntry:
-    """A task as the queue sees it: its agent can be held, and its entry point may have a limit."""
-    return NewEntry(
-        task.pk, priority=task.priority, run_at=task.next_attempt_at, lane=task.agent, group=task.entry_point or "",
-        epoch=task.epoch,
-    )  # fmt: skip
+def _entry(task: Task) -> NewEntry:
+    return NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, lane=task.agent, epoch=task.epoch)
 
 
 @cache
@@ -448,7 +451,7 @@ def _end_of_wait(task: Task) -> dict[str, Any]:
 def _requeue(app: App, task: Task) -> None:
     """Queues a task that had left the queue."""
     entries.remove(app, task.pk)  # one is left over where a machine stopped between the commits of two SQLite files
-    entries.enqueue(app, [entry_of(task)])
+    entries.enqueue(app, [NewEntry(task.pk, priority=task.priority, lane=task.agent, epoch=task.epoch)])
 
 
 def retry(

@@ -24,10 +24,12 @@ from django.db import connection, models, transaction
 from django.utils import timezone
 
 from apps.queue import sql
+from apps.quotas.models import Use
 from apps.tasks import cascade
 from apps.tasks.models import DeadLetter, Event, IdempotencyKey, Operation, Task, UniquePeriod
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
+from hector_site.env import duration
 
 log = structlog.get_logger(__name__)
 BATCH_SECONDS = {"sqlite": 0.01, "postgresql": 0.02}  # what a batch should take; the number of its rows follows
@@ -101,6 +103,7 @@ def _prunable(policy: Policy) -> dict[Kind, Condition]:
     kinds: dict[Kind, Condition] = {
         IdempotencyKey: ("created_at <= %s", [sql.dt(now - settings.HECTOR_IDEMPOTENCY_PERIOD)]),
         UniquePeriod: ("expires_at <= %s", [sql.dt(now)]),
+        Use: ("start + seconds <= %s", [int(now.timestamp())]),
     }
     if policy.dead_letters:
         resolved = sql.dt(now - timedelta(seconds=policy.dead_letters))
@@ -192,11 +195,3 @@ def as_json(policy: Policy, own: Mapping[str, Any]) -> dict[str, Any]:
     """A policy as the API shows it: ages as durations; `own` are the App's own fields."""
     values = {name: duration(value) if name in AGES else value for name, value in vars(policy).items()}
     return {**values, "own": sorted(own)}
-
-
-def duration(seconds: float) -> str:
-    """As settings are written: in the largest unit that makes it a whole number; `0s` is without end."""
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % length == 0:
-            return f"{seconds / length:g}{unit}"
-    return f"{seconds:g}s"

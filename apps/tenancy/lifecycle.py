@@ -49,16 +49,15 @@ def find(name: str) -> App:
     return found[0]
 
 
-def create(name: str, *, by: str, weight: int = 1, max_concurrent: int | None = None, display_name: str = "") -> App:
-    """Makes an App with an empty, migrated schema. A failure leaves nothing behind.
+def create(name: str, *, by: str, **settings: Any) -> App:
+    """Makes an App with an empty, migrated schema, and settings by the names of its fields. A failure leaves nothing
+    behind.
 
     Raises BadAppName, AppExists, SwitchInTransaction.
     """
     if not re.fullmatch(SLUG, name):
         raise BadAppName(name)
-    app = App(
-        name=name, schema_name=schema_of(name), weight=weight, max_concurrent=max_concurrent, display_name=display_name
-    )
+    app = App(name=name, schema_name=schema_of(name), **settings)
     refuse_switch(connection, app.schema_name)  # nor is one made inside a transaction: files know none
     with connection.schemas.lock():
         if App.objects.filter(name=name).exists():

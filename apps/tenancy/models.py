@@ -36,6 +36,7 @@ class App(models.Model):
     weight = models.PositiveIntegerField(default=1, db_default=1)
     max_concurrent = models.PositiveIntegerField(null=True, blank=True)
     retention = models.JSONField(default=dict, db_default={}, editable=False)  # what differs from the installation's
+    limits = models.JSONField(default=dict, db_default={}, editable=False)  # `apps.quotas.rules`
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     migrations = models.CharField(max_length=64, default="", editable=False)  # digest of those its schema has
 
@@ -92,6 +93,7 @@ class Credential(models.Model):
     role = models.CharField(max_length=16, blank=True)  # of an App's token; a person's is that of the membership
     sees_payloads = models.BooleanField(default=False, db_default=False)
     note = models.CharField(max_length=200, blank=True)  # what an App's token is for
+    limits = models.JSONField(default=dict, db_default={}, editable=False)  # of an App's token (`apps.quotas.rules`)
     kid = models.CharField(max_length=64)  # the key that signed last
     refresh = models.CharField(max_length=64, blank=True)  # the `jti` of the one refresh token that is good
     password_mark = models.CharField(max_length=128, blank=True)  # a new password ends what the old one began

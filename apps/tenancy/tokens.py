@@ -11,8 +11,10 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -35,6 +37,7 @@ _LOOKED_UP_SECONDS = 1.0  # for so long, a process believes what it has read of 
 _MOST_LOOKED_UP = 10_000
 _KEPT = timedelta(days=30)  # what has expired, for people who look
 _MOST_NAMED = 20  # Apps
+_SHOWN = 8  # characters of a token's key, which tell it from the App's others
 COPIED = "hector"  # who revokes a login whose refresh token was copied
 
 
@@ -78,8 +81,12 @@ def issue_app_token(
     by: str = "",
     note: str = "",
     sees_payloads: bool = False,
+    limits: Mapping[str, Any] | None = None,
 ) -> str:
-    """A token with which a program acts in the App. Raises ValueError for a role that does not exist."""
+    """A token with which a program acts in the App. `limits` are its own (`apps.quotas.rules`).
+
+    Raises ValueError for a role that does not exist.
+    """
     app, role = App.objects.get(name=app_name), Role(role)
     signed = signing.sign(
         "access", LIFETIME if expires_in is None else expires_in, sub=f"app:{app_name}", tenant_id=app_name, role=role
@@ -91,11 +98,13 @@ def issue_app_token(
             role=role,
             sees_payloads=sees_payloads,
             note=note,
+            limits=limits or {},
             kid=signed.kid,
             created_by=by,
             expires_at=signed.expires_at,
         )
-        audit.record("token_issued", by=by, app_name=app_name, target=signed.jti, role=role, note=note)
+        own: dict[str, Any] = {"limits": limits} if limits else {}
+        audit.record("token_issued", by=by, app_name=app_name, target=signed.jti, role=role, note=note, **own)
     return signed.text
 
 
@@ -189,6 +198,7 @@ def rotate_keys(*, by: str, at_once: bool = False, reason: str = "") -> tuple[st
 def forget() -> None:
     """After a change of roles or people: this process looks again at once."""
     _callers.clear()
+    _limits.clear()
 
 
 def is_operator_secret(text: str) -> bool:
@@ -222,7 +232,38 @@ def _read(key: str) -> Caller | None:
             return _of_person(credential, credential.user)
     assert credential.app is not None  # a constraint of the database
     name, role = credential.app.name, Role(credential.role)
-    return Caller(f"app:{name}/{key[:8]}", role, app_name=name, sees_payloads=sees(role, credential.sees_payloads))
+    actor = _actor(name, key)
+    _limits[actor] = time.monotonic(), credential.limits  # whoever acts with it now is asked for them next
+    return Caller(actor, role, app_name=name, sees_payloads=sees(role, credential.sees_payloads))
+
+
+def _actor(app_name: str, key: str) -> str:
+    return f"app:{app_name}/{key[:_SHOWN]}"
+
+
+# --- Limits of App tokens -----------------------------------------------------------------------------------------
+_limits: dict[str, tuple[float, dict[str, Any]]] = {}  # by the token's actor, with the time that they were read
+
+
+def limits_of(actor: str) -> dict[str, Any]:
+    """The limits of the App's token that somebody acts, or has acted, with: also of one that is revoked by now.
+
+    Nobody else has any. They are read with the token itself, so who has just come in with it is known.
+    """
+    if not actor.startswith("app:"):
+        return {}
+    now = time.monotonic()
+    known = _limits.get(actor)
+    if known is not None and now - known[0] < _LOOKED_UP_SECONDS:
+        return known[1]
+    if len(_limits) >= _MOST_LOOKED_UP:
+        _limits.clear()
+    app_name, _, beginning = actor.removeprefix("app:").partition("/")
+    with connection.shared_tables_only():
+        named = Credential.objects.filter(app__name=app_name, key__startswith=beginning, user=None)
+        found = named.values_list("limits", flat=True).first()
+    _limits[actor] = now, found or {}
+    return found or {}
 
 
 def _of_person(credential: Credential, user: User) -> Caller | None:

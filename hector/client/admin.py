@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from hector.client.agents import PauseResult
 from hector.client.calls import UNSET, Call, Group, Page, Record, Unset, given, listing, operation, path
 from hector.client.connection import Async, Sync
+from hector.client.limits import Limits, NewLimits
 
 C = TypeVar("C", Sync, Async)
 Document = dict[str, Any]
@@ -33,6 +34,7 @@ class App(Record):
     config: Document
     revision: int
     retention: Retention
+    limits: Limits
     created_at: datetime
 
 
@@ -78,6 +80,7 @@ class IssuedToken(Record):
     role: str
     sees_payloads: bool
     note: str
+    limits: Limits
     created_by: str
     created_at: datetime
     expires_at: datetime
@@ -95,8 +98,6 @@ class QueueCounts(Record):
 class Queue(QueueCounts):
     paused: bool
     reason: str
-    max_concurrent: int | None
-    running: int
     oldest_ready_seconds: float | None
     apps: dict[str, QueueCounts]
 
@@ -131,8 +132,10 @@ class Apps(Group[C]):
         config: str | Mapping[str, Any] | None = None,
         weight: int | None = None,
         max_concurrent: int | None = None,
+        limits: NewLimits | None = None,
     ) -> Call[CreatedApp]:
-        body = given(name=name, display_name=display_name, config=config, weight=weight, max_concurrent=max_concurrent)
+        settings = given(display_name=display_name, weight=weight, max_concurrent=max_concurrent, limits=limits)
+        body = given(name=name, config=config) | settings
         return Call(CreatedApp, "POST", "/admin/apps", body=body)
 
     @operation("change_app")
@@ -145,10 +148,13 @@ class Apps(Group[C]):
         max_concurrent: int | Unset | None = UNSET,
         status: str | None = None,
         retention: Mapping[str, Any] | None = None,
+        limits: NewLimits | None = None,
         reason: str | None = None,
     ) -> Call[App]:
-        """Changes what is given. None as `max_concurrent`, or as a value of `retention`: as the installation has it."""
-        body = given(display_name=display_name, weight=weight, status=status, retention=retention, reason=reason)
+        """Changes what is given. None as `max_concurrent`, or as a value of `retention`: as the installation has it;
+        as a value of `limits`: none."""
+        body = given(display_name=display_name, weight=weight, status=status, reason=reason)
+        body |= given(retention=retention, limits=limits)
         if not isinstance(max_concurrent, Unset):
             body["max_concurrent"] = max_concurrent
         return Call(App, "PATCH", path("/admin/apps/{}", name), body=body)
@@ -220,9 +226,10 @@ class Apps(Group[C]):
         expires_in: int | None = None,
         note: str | None = None,
         sees_payloads: bool | None = None,
+        limits: NewLimits | None = None,
     ) -> Call[Token]:
         """A token of the App; `expires_in` is in seconds. It is shown this once."""
-        body = given(role=role, expires_in=expires_in, note=note, sees_payloads=sees_payloads)
+        body = given(role=role, expires_in=expires_in, note=note, sees_payloads=sees_payloads, limits=limits)
         return Call(Token, "POST", path("/admin/apps/{}/token", name), body=body)
 
     @listing("list_app_tokens")
@@ -238,12 +245,6 @@ class Admin(Group[C]):
     @operation("get_queue")
     def queue(self) -> Call[Queue]:
         return Call(Queue, "GET", "/admin/queue")
-
-    @operation("change_queue")
-    def limit(self, max_concurrent: int | None, *, reason: str | None = None) -> Call[Queue]:
-        """So many tasks run at a time, on all hosts together; None: as many as fit."""
-        body = {"max_concurrent": max_concurrent, **given(reason=reason)}
-        return Call(Queue, "PATCH", "/admin/queue", body=body)
 
     @operation("pause_queue")
     def pause_queue(self, *, reason: str | None = None) -> Call[Queue]:

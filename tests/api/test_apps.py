@@ -39,6 +39,7 @@ def test_an_app_is_created_with_its_agents_and_a_token_that_works(platform: Pers
         "config": DOCUMENT,
         "revision": 1,
         "retention": {"tasks": "30d", "tasks_max": 1_000_000, "dead_letters": "30d", "notifications": "30d", "own": []},
+        "limits": {},
     }
     task = Person(body["access_token"]).submits()
     assert Person(body["access_token"]).get(f"/tasks/{task['id']}").status_code == 200

@@ -29,7 +29,6 @@ CHANGING = {
     "task_fork",
     "queue_pause",
     "queue_resume",
-    "queue_limit",
     "agent_pause",
     "agent_resume",
     "app_pause",

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from apps.accounts import keys
+from apps.quotas import rules
 from apps.tenancy import lifecycle
 from apps.tenancy.context import in_app
 from apps.tenancy.models import DEFAULT_APP, App
@@ -68,14 +69,16 @@ def restore() -> None:
         with in_app(name):
             _empty(_tables(of_apps=True))
     _empty(_tables(of_apps=False) - KEPT)
-    App.objects.update(status=App.Status.ACTIVE, weight=1, max_concurrent=None, display_name="", retention={})
-    control = {"paused": False, "reason": "", "max_concurrent": None}
-    apps.get_model("queue", "QueueControl").objects.update_or_create(id=1, defaults=control)
+    App.objects.update(
+        status=App.Status.ACTIVE, weight=1, max_concurrent=None, display_name="", retention={}, limits={}
+    )
+    apps.get_model("queue", "QueueControl").objects.update_or_create(id=1, defaults={"paused": False, "reason": ""})
 
 
 def _forget() -> None:
-    """A process keeps the signing keys for a minute: also one that was made in a test, and is gone."""
+    """What a process keeps for a while: signing keys that were made in a test, and limits."""
     keys._read_at = float("-inf")
+    rules.forget()
 
 
 def _tables(*, of_apps: bool) -> set[str]:

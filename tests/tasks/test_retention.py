@@ -34,6 +34,7 @@ from apps.tasks.models import (
     UniquePeriod,
 )
 from apps.tenancy.models import App
+from hector_site import env
 from tests.support.agents import submit
 from tests.support.letters import letter
 from tests.support.transitions import settle, start
@@ -258,4 +259,4 @@ def test_the_command_knows_no_app_that_is_not_there() -> None:
     ("seconds", "text"), [(0, "0s"), (86400, "1d"), (129600, "36h"), (90, "90s"), (0.5, "0.5s"), (120, "2m")]
 )
 def test_a_duration_is_shown_as_settings_are_written(seconds: float, text: str) -> None:
-    assert retention.duration(seconds) == text
+    assert env.duration(seconds) == text

@@ -56,7 +56,7 @@ def catalog(schema: str) -> dict[str, list[Any]]:
         for what, query in (POSTGRESQL if connection.vendor == "postgresql" else SQLITE).items():
             cursor.execute(query, [schema] if "%s" in query else None)
             found[what] = sorted(re.sub(SPELLING, "", repr(row).replace(schema, "SCHEMA")) for row in cursor.fetchall())
-        cursor.execute("SELECT id, app, name FROM django_migrations ORDER BY id")
+        cursor.execute("SELECT app, name FROM django_migrations ORDER BY app, name")
         found["migrations"] = cursor.fetchall()
     return found
 

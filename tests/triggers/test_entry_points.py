@@ -15,7 +15,7 @@ from apps.agents.config.faults import ConfigInvalid
 from apps.agents.config.schema import json_schema
 from apps.agents.models import AgentVersion
 from apps.tasks import retention
-from apps.tasks.errors import InputInvalid
+from apps.tasks.errors import InputInvalid, TooMuch
 from apps.tasks.models import Event, Task
 from apps.tenancy.models import App
 from apps.triggers.entry_points import firing, lifecycle
@@ -137,6 +137,18 @@ def test_a_second_call_with_the_same_key_gets_the_first_record(app: App) -> None
     assert Task.objects.count() == 2
     assert [one["entry_point"] for one in events("timer_fired")] == ["report", "other"]
     assert Event.objects.get(type="timer_fired", task=first.task).payload["firing"] == str(first.pk)
+
+
+def test_over_a_limit_of_the_app_what_fires_by_itself_is_skipped_and_a_caller_told(app: App) -> None:
+    put(app, report=entry())
+    app.limits = {"tasks": [{"limit": 2, "window": 366 * 86400}]}
+    starts = [firing.Start(named("report"), Cause.TIMER, {}, key) for key in "abc"]
+    *started, skipped = firing.fire_many(app, starts)
+    assert [one.outcome for one in started] == [Outcome.STARTED, Outcome.STARTED]
+    assert skipped.outcome == Outcome.SKIPPED and skipped.reason.startswith("The App may use 2 tasks per 366d")
+    with pytest.raises(TooMuch):
+        lifecycle.trigger(app, named("report"), by="anna")
+    assert Task.objects.count() == 2 and Firing.objects.count() == 3
 
 
 def test_the_database_refuses_a_record_with_neither_task_nor_reason(app: App) -> None:

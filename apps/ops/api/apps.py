@@ -21,6 +21,7 @@ from apps.ops.api.serializers import (
     SecretOut,
 )
 from apps.queue import deletion, holds, suspension
+from apps.tasks import budgets
 from apps.tenancy import lifecycle, secrets, tokens
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, Order, PageQuery, page
@@ -76,8 +77,10 @@ class OneApp(ApiView):
         if (asked := changes.get("retention")) is not None:
             own = {**app.retention, **asked}
             changes["retention"] = {name: value for name, value in own.items() if value is not None}
-        by = self.caller.actor
+        by, limits = self.caller.actor, changes.pop("limits", None)
         app = lifecycle.change(app, by=by, reason=reason, **changes)
+        if limits is not None:
+            app = budgets.set_limits(app, limits, by=by, reason=reason)
         if "max_concurrent" in changes:
             holds.unpark(app.pk)  # as many as fit now
         if status is not None:

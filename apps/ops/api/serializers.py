@@ -9,6 +9,8 @@ from rest_framework import serializers
 
 from apps.agents.config import apply
 from apps.agents.models import Revision
+from apps.quotas import rules
+from apps.quotas.api import LimitsBody
 from apps.tasks import retention
 from apps.tenancy.http.fields import Body, Duration, OptionalText, Reason, Text, WholeNumber
 from apps.tenancy.models import App, Secret
@@ -33,6 +35,7 @@ class NewAppBody(Body):
     max_concurrent = WholeNumber(
         min_value=1, max_value=_MOST, required=False, allow_null=True, default=None, help_text=_AT_ONCE
     )
+    limits = LimitsBody(required=False)
 
 
 @extend_schema_serializer(component_name="RetentionSettings")
@@ -66,6 +69,7 @@ class AppPatchBody(Body):
     status = serializers.ChoiceField(choices=["active", "suspended"], required=False)
     reason = Reason()
     retention = RetentionBody(required=False)
+    limits = LimitsBody(required=False)
 
 
 @extend_schema_serializer(component_name="Config")
@@ -87,11 +91,12 @@ class AppOut(serializers.ModelSerializer[App]):
     config = serializers.SerializerMethodField()
     revision = serializers.SerializerMethodField(help_text="Of the configuration; 0: it has none yet.")
     retention = serializers.SerializerMethodField(help_text="0s, or 0: without end.")
+    limits = serializers.SerializerMethodField(help_text="Only resources that have any.")
 
     class Meta:
         model = App
         fields = [
-            "name", "display_name", "status", "weight", "max_concurrent", "config", "revision", "retention",
+            "name", "display_name", "status", "weight", "max_concurrent", "config", "revision", "retention", "limits",
             "created_at",
         ]  # fmt: skip
         read_only_fields = fields
@@ -104,6 +109,10 @@ class AppOut(serializers.ModelSerializer[App]):
     @extend_schema_field(RetentionOut)
     def get_retention(self, app: App) -> dict[str, Any]:
         return retention.as_json(retention.policy_of(app), app.retention)
+
+    @extend_schema_field(LimitsBody)
+    def get_limits(self, app: App) -> dict[str, Any]:
+        return rules.as_json(app.limits)
 
     def get_revision(self, app: App) -> int:
         revision = self._revision(app)

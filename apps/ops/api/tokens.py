@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -13,6 +13,8 @@ from rest_framework.response import Response
 
 from apps.accounts import login, signing
 from apps.accounts.permissions import Role
+from apps.quotas import rules
+from apps.quotas.api import LimitsBody
 from apps.tenancy import lifecycle, tokens
 from apps.tenancy.http.fields import TEN_YEARS, Body, OptionalText, Text, WholeNumber
 from apps.tenancy.http.openapi import listed
@@ -42,6 +44,7 @@ class TokenBody(Body):
     sees_payloads = serializers.BooleanField(
         required=False, default=False, help_text="Of a `viewer`: whether it reads what tasks were given and gave."
     )
+    limits = LimitsBody(required=False, help_text="Of this token, within those of its App.")
 
 
 @extend_schema_serializer(component_name="Token")
@@ -55,13 +58,19 @@ class TokenOut(serializers.Serializer[Any]):
 @extend_schema_serializer(component_name="IssuedToken")
 class IssuedTokenOut(serializers.ModelSerializer[Credential]):
     id = serializers.CharField(source="key", help_text="The token's `jti`.")
+    limits = serializers.SerializerMethodField(help_text="Only resources that have any.")
 
     class Meta:
         model = Credential
         fields = [
-            "id", "role", "sees_payloads", "note", "created_by", "created_at", "expires_at", "revoked_at", "revoked_by",
+            "id", "role", "sees_payloads", "note", "limits", "created_by", "created_at", "expires_at", "revoked_at",
+            "revoked_by",
         ]  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(LimitsBody)
+    def get_limits(self, credential: Credential) -> dict[str, Any]:
+        return rules.as_json(credential.limits)
 
 
 @extend_schema_serializer(component_name="Login")
@@ -151,6 +160,7 @@ class AppToken(ApiView):
         app = lifecycle.get(name)
         body = self.body(TokenBody)
         lifetime = timedelta(seconds=body.pop("expires_in", tokens.LIFETIME.total_seconds()))
+        body["limits"] = rules.changed({}, body.get("limits", {}))
         answer = {
             "access_token": tokens.issue_app_token(app.name, expires_in=lifetime, by=self.caller.actor, **body),
             "token_type": "bearer",

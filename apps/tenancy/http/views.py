@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cache
 from typing import Any
@@ -18,6 +19,9 @@ from apps.tenancy.context import in_app
 from apps.tenancy.http.authentication import BearerAuthentication, app_of
 from apps.tenancy.http.fields import Body, ReasonBody
 from apps.tenancy.models import App
+
+# What every request of an App has to get past, once the App is entered; what they return are headers of the answer.
+admissions: list[Callable[[App, Caller], Mapping[str, str]]] = []
 
 
 class ByTable(BasePermission):
@@ -82,6 +86,8 @@ class AppView(ApiView):
         super().initial(request, *args, **kwargs)
         self.app = self._entered.enter_context(in_app(app_of(request, self.caller)))
         self._entered.enter_context(payloads.shown_to(self.caller))
+        for admit in admissions:
+            self.headers.update(admit(self.app, self.caller))
 
 
 def _checked(serializer: type[Body], data: Any) -> dict[str, Any]:

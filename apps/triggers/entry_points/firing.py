@@ -21,9 +21,10 @@ from apps.agents.config.schema import EntryPointConfig
 from apps.agents.versions import version_of
 from apps.queue import sql
 from apps.tasks import lifecycle as tasks
-from apps.tasks.errors import InputInvalid, UnknownAgent
+from apps.tasks.errors import InputInvalid, TooMuch, UnknownAgent
 from apps.tasks.events import EventType, NewEvent, announce, record_each
 from apps.tasks.lifecycle import NewTask
+from apps.tasks.models import Task
 from apps.tenancy.models import App
 from apps.triggers.entry_points.specs import spec_of
 from apps.triggers.errors import TemplateFailed
@@ -31,6 +32,7 @@ from apps.triggers.models import EntryPoint, Firing
 
 Cause, Outcome = Firing.Cause, Firing.Outcome
 LONGEST_SESSION = 200
+CALLS = (Cause.API, Cause.MANUAL)
 
 # What is told of a firing with a task, and of one without. (Of calls, the task's own first event tells.)
 EVENTS: dict[str, tuple[EventType, EventType]] = {Cause.TIMER: (EventType.TIMER_FIRED, EventType.TIMER_SKIPPED)}
@@ -86,15 +88,16 @@ def _fire(app: App, starts: Sequence[Start], by: str) -> list[Firing]:
     known = _known(starts)
     new = [start for start in starts if (start.entry_point.pk, start.key) not in known]
     decided = [(start, _decide(app, start, by)) for start in new]
-    wanted = [task for _, task in decided if isinstance(task, NewTask)]
-    made = iter(tasks.submit_many(app, wanted, by=by) if wanted else [])
+    wanted = [(start, task) for start, task in decided if isinstance(task, NewTask)]
+    made = iter(_submitted(app, wanted, by) if wanted else [])
     written: list[tuple[Start, Firing]] = []
     for start, decision in decided:
-        if isinstance(decision, NewTask):
+        became = next(made) if isinstance(decision, NewTask) else decision
+        if isinstance(became, Task):
             firing = _firing(start, Outcome.STARTED, "", by)
-            firing.task = next(made).pk
+            firing.task = became.pk
         else:
-            firing = _firing(start, decision.outcome, decision.reason, by)
+            firing = _firing(start, became.outcome, became.reason, by)
         written.append((start, firing))
     Firing.objects.bulk_create([firing for _, firing in written])
     _tell(written)
@@ -116,6 +119,22 @@ class _Not:
 
     outcome: Firing.Outcome
     reason: str
+
+
+def _submitted(app: App, wanted: Sequence[tuple[Start, NewTask]], by: str) -> list[Task | _Not]:
+    """The tasks; where a limit of the App does not let all of them in, each for itself.
+
+    Raises TooMuch to whoever calls by themselves: they can come again.
+    """
+    try:
+        return [*tasks.submit_many(app, [task for _, task in wanted], by=by)]
+    except TooMuch as error:
+        if any(start.cause in CALLS for start, _ in wanted):
+            raise
+        if len(wanted) == 1:
+            said = str(error)
+            return [_Not(Outcome.SKIPPED, said[:1].upper() + said[1:])]
+    return [became for one in wanted for became in _submitted(app, [one], by)]
 
 
 def _decide(app: App, start: Start, by: str) -> NewTask | _Not:
