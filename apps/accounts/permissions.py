@@ -131,7 +131,7 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "admin-app-secret": {"PUT": Need.PLATFORM, "DELETE": Need.PLATFORM},
     "admin-app-pause": {"POST": Need.PLATFORM},
     "admin-app-resume": {"POST": Need.PLATFORM},
-    "admin-queue": {"GET": Need.PLATFORM},
+    "admin-queue": {"GET": Need.PLATFORM, "PATCH": Need.PLATFORM},
     "admin-queue-pause": {"POST": Need.PLATFORM},
     "admin-queue-resume": {"POST": Need.PLATFORM},
     "admin-workers": {"GET": Need.PLATFORM},
@@ -196,6 +196,7 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
     "platform_entries": {"GET": Need.PLATFORM},
     "queue_pause": _OF_PLATFORM,
     "queue_resume": _OF_PLATFORM,
+    "queue_limit": _OF_PLATFORM,
     "worker_drain": _OF_PLATFORM,
     "accounts_user_changelist": _OF_PLATFORM,
     "accounts_user_add": _OF_PLATFORM,
@@ -222,7 +223,7 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
 _WITHOUT = ("init", "validate", "version", "openapi")
 _WITH = (
     *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "reencrypt"),
-    *("suspend_app", "resume_app", "delete_app", "export_app", "import_app"),
+    *("suspend_app", "resume_app", "delete_app", "export_app", "import_app", "limit"),
     *("approvals", "approve", "reject", "grants", "revoke"),
     *("createsuperuser", "changepassword", "clearsessions"),
     *("check", "shell", "dbshell", "makemigrations", "showmigrations", "sqlmigrate"),

@@ -151,7 +151,7 @@ def enqueue(app: App, approvals: Sequence[Approval]) -> None:
     """Writes the queue entries of those that something will be due for."""
     due = [approval for approval in approvals if approval.due_at is not None]
     if due:
-        entries.enqueue(app, [NewEntry(approval.pk, kind=ENTRY, run_at=approval.due_at) for approval in due])
+        entries.enqueue(app, [NewEntry(one.pk, ENTRY, entries.AHEAD, run_at=one.due_at) for one in due])
 
 
 def facts(approval: Approval) -> dict[str, Any]:

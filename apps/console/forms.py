@@ -83,6 +83,23 @@ class AppSettings(forms.Form):
         _describe(self)
 
 
+class QueueLimit(forms.Form):
+    """How many tasks the installation runs at a time."""
+
+    max_concurrent = forms.IntegerField(
+        label="At once",
+        min_value=1,
+        max_value=2**31 - 1,
+        required=False,
+        help_text="How many tasks of all Apps run at a time, on all hosts together. Empty: as many as fit.",
+    )
+    reason = forms.CharField(max_length=1000, required=False, help_text="Kept in the audit trail.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _describe(self)
+
+
 def is_form(schema: dict[str, Any] | None) -> bool:
     """Whether a schema is an object of named properties, and so can be a form."""
     return bool(schema and isinstance(schema.get("properties"), dict) and schema["properties"])

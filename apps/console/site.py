@@ -134,6 +134,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             ("platform/queue/entries/", platform.entries, "platform_entries"),
             ("platform/queue/pause/", platform.pause, "queue_pause"),
             ("platform/queue/resume/", platform.resume, "queue_resume"),
+            ("platform/queue/limit/", platform.limit, "queue_limit"),
             ("platform/queue/workers/<int:worker_id>/drain/", platform.drain, "worker_drain"),
         ]
         return [path(route, self.page(view), name=name) for route, view, name in pages]

@@ -15,6 +15,7 @@ from apps.console import inbox, words
 from apps.console.templatetags.console import summary, ticks, when
 from apps.console.workforce import silence, workforce
 from apps.queue import holds, limits
+from apps.queue.limits import Use
 from apps.queue.models import Hold, QueueEntry, Worker
 from apps.tasks.events import EventType
 from apps.tasks.models import Attempt, Event, Task, TaskStatus
@@ -65,13 +66,14 @@ def _pending(app: App, task: Task) -> SafeString | str:
 def _parked(app: App, task: Task) -> SafeString | str:
     held = holds.by_lane(app)
     hold = held.get("") or held.get(task.agent)
-    if hold is None and app.max_concurrent is not None:
-        return format_html(
-            "Parked: {} of {} tasks that the App {} may run at a time are running. It starts when one of them ends.",
-            limits.running(app.pk), app.max_concurrent, app,
-        )  # fmt: skip
     if hold is None:
-        return "Parked by a pause that has ended just now: it is taken up again within a minute."
+        for who, use in (
+            (f"the App {app}", limits.of_app(app)),
+            (f"the entry point {task.entry_point}", limits.of_group(app, task.entry_point or "")),
+        ):
+            if use.is_full:
+                return format_html("Parked: {}. It starts when one of them ends.", _full(who, use))
+        return "Parked by a pause or a limit that has ended just now: it is taken up again within a minute."
     what = f"agent {hold.lane}" if hold.lane else f"App {app}"
     since, why = when(hold.since), f": {hold.reason}" if hold.reason else "."
     done = "paused" if hold.cause == Hold.Cause.PAUSE else "suspended"
@@ -95,10 +97,16 @@ def _due(approval: Approval) -> SafeString | str:
     return format_html(" (due {})", when(approval.expires_at)) if approval.expires_at else ""
 
 
+def _full(who: str, use: Use) -> str:
+    return f"{use.running} of {use.most} tasks that {who} may run at a time are running"
+
+
 def _waiting() -> str:
     force = workforce()
     if force.paused or not force.alive:
         return ticks(force.sentence)
+    if (use := limits.of_installation()).is_full:
+        return f"Waiting: {_full('the installation', use)}. It starts, in its turn, when one of them ends."
     alive = "1 is" if force.alive == 1 else f"{force.alive} are"
     if not force.free:
         return f"Waiting for a worker: {alive} alive, all slots busy."

@@ -18,7 +18,7 @@ from apps.queue import control, holds, workers
 from apps.queue.holds import Effect
 from apps.queue.models import Hold, Worker
 from apps.tenancy import lifecycle
-from apps.tenancy.http.fields import ReasonBody
+from apps.tenancy.http.fields import Body, Reason, ReasonBody, WholeNumber
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_ID, PageQuery, page
 from apps.tenancy.http.views import ApiView
@@ -37,6 +37,10 @@ class CountsOut(serializers.Serializer[Any]):
 class QueueOut(CountsOut):
     paused = serializers.BooleanField()
     reason = serializers.CharField(help_text="Why it is paused.")
+    max_concurrent = serializers.IntegerField(
+        allow_null=True, help_text="How many tasks run at a time, on all hosts together; null: as many as fit."
+    )
+    running = serializers.IntegerField(help_text="Tasks that run, and count to that.")
     oldest_ready_seconds = serializers.FloatField(allow_null=True)
     apps = serializers.DictField(child=CountsOut(), help_text="By the App's name.")
 
@@ -51,6 +55,14 @@ class WorkerOut(serializers.ModelSerializer[Worker]):
         read_only_fields = fields
 
 
+@extend_schema_serializer(component_name="QueueSettings")
+class QueuePatchBody(Body):
+    max_concurrent = WholeNumber(
+        min_value=1, max_value=2**31 - 1, allow_null=True, help_text="Tasks at a time; null: as many as fit."
+    )
+    reason = Reason()
+
+
 def _queue() -> Response:
     found = asdict(control.status())
     return Response(found.pop("total") | found)
@@ -59,6 +71,18 @@ def _queue() -> Response:
 class Queue(ApiView):
     @extend_schema(operation_id="get_queue", summary="What waits and what is being done", responses=QueueOut)
     def get(self, request: Request) -> Response:
+        return _queue()
+
+    @extend_schema(
+        operation_id="change_queue",
+        summary="Limit how many tasks the installation runs at a time",
+        description="What runs goes on to its end, also where it is more. What does not fit waits in line.",
+        request=QueuePatchBody,
+        responses=QueueOut,
+    )
+    def patch(self, request: Request) -> Response:
+        body = self.body(QueuePatchBody)
+        control.limit(body["max_concurrent"], by=self.caller.actor, reason=body["reason"])
         return _queue()
 
 

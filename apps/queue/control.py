@@ -9,6 +9,8 @@ from django.db import transaction
 from django.db.models import Count, DurationField, F, Max
 from django.db.models.functions import Now
 
+from apps.accounts import audit
+from apps.queue import limits
 from apps.queue.entries import wake
 from apps.queue.models import QueueControl, QueueEntry
 
@@ -29,6 +31,8 @@ class QueueStatus:
 
     paused: bool
     reason: str
+    max_concurrent: int | None = None  # how many tasks may run at a time; None: as many as there are slots
+    running: int = 0  # of those
     total: Counts = field(default_factory=Counts)
     apps: dict[str, Counts] = field(default_factory=dict)
     oldest_ready_seconds: float | None = None  # since it was enqueued
@@ -36,7 +40,7 @@ class QueueStatus:
 
 def status() -> QueueStatus:
     control = QueueControl.objects.get(pk=1)
-    found = QueueStatus(control.paused, control.reason)
+    found = QueueStatus(control.paused, control.reason, control.max_concurrent, limits.running())
     # Reads the whole table once: some 100 ms for a million entries.
     waiting = Max(Now() - F("enqueued_at"), output_field=DurationField())
     rows = (
@@ -64,3 +68,15 @@ def resume(*, by: str, reason: str = "") -> None:
         QueueControl.objects.filter(pk=1).update(paused=False, reason="")
         wake()
     log.info("queue_resumed", by=by, reason=reason)
+
+
+def limit(most: int | None, *, by: str, reason: str = "") -> None:
+    """From now on the installation runs so many tasks at a time, on all hosts together; None: as many as fit.
+
+    Nothing that runs is stopped. What does not fit waits in line (`apps.queue.limits`).
+    """
+    with transaction.atomic():
+        QueueControl.objects.filter(pk=1).update(max_concurrent=most)
+        audit.record("queue_limited", by=by, reason=reason, max_concurrent=most)
+        wake()
+    log.info("queue_limited", max_concurrent=most, by=by, reason=reason)

@@ -20,8 +20,8 @@ import structlog
 from django.db import transaction
 from django.db.models import Case, Count, When
 
-from apps.queue import limits, sql
-from apps.queue.entries import held, next_tag, wake
+from apps.queue import entries, limits, sql
+from apps.queue.entries import held, last_tag, next_tag, wake
 from apps.queue.models import Hold, QueueEntry
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
@@ -111,7 +111,7 @@ def park(app: App, lane: str = "") -> None:
     """Takes what is ready away from the workers, in batches."""
     in_lane, params = _in_lane(lane)
     while sql.execute(
-        f"UPDATE queue_queueentry SET state = 'parked' WHERE id IN ("
+        f"UPDATE queue_queueentry SET state = 'parked', has_place = FALSE WHERE id IN ("
         f" SELECT id FROM queue_queueentry WHERE state = 'ready' AND app_id = %s{in_lane}"
         f" LIMIT {BATCH}{_skip_locked()})",
         [app.pk, *params],
@@ -132,23 +132,15 @@ def unpark(app_id: int) -> int:
     Of an App that may run only so many tasks, as many as fit (`apps.queue.limits`).
     """
     free = (
-        f"state = 'parked' AND app_id = %s AND NOT {held('queue_queueentry.app_id', 'queue_queueentry.lane')}"
-        f" AND NOT {limits.is_limited()}"
+        f"app_id = %s AND NOT {held('queue_queueentry.app_id', 'queue_queueentry.lane')} AND NOT {limits.is_limited()}"
     )
+    weight = "(SELECT weight FROM tenancy_app WHERE id = entry.app_id)"
+    behind = sql.greatest(next_tag("entry.priority"), last_tag("entry.app_id", "entry.priority"))
+    turn = f"{behind} + 1.0 * entry.n / {weight}"
     unparked = 0
-    for priority, first in sql.fetch(
-        f"SELECT priority, MIN(tag) FROM queue_queueentry WHERE {free} GROUP BY priority", [app_id]
-    ):
-        [(now,)] = sql.fetch(f"SELECT {next_tag('%s')}", [priority])
-        shift = max(0.0, float(now) - first)
-        while moved := sql.execute(
-            f"UPDATE queue_queueentry SET state = 'ready', tag = tag + %s WHERE id IN ("
-            f" SELECT id FROM queue_queueentry WHERE {free} AND priority = %s"
-            f" ORDER BY tag, id LIMIT {BATCH}{_skip_locked()})",
-            [shift, app_id, priority],
-        ):
-            unparked += moved
-            wake()
+    while moved := entries.unpark(free, [app_id], turn, most=BATCH):
+        unparked += moved
+        wake()
     return unparked + limits.release(app_id)
 
 

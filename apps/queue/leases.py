@@ -7,7 +7,7 @@ refused. A lease ends with its worker: a worker that stops beating loses all of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +29,7 @@ class Lease:
     key: UUID
     epoch: int
     worker_id: int
+    is_limited: bool = field(default=False, compare=False)  # its end may let another task go on (`apps.queue.limits`)
 
 
 def claim(worker_id: int, count: int) -> list[Lease]:
@@ -36,7 +37,7 @@ def claim(worker_id: int, count: int) -> list[Lease]:
 
     None either to a worker that drains, or was given up for dead: nobody would look after its leases. What turns out
     to be held was made ready just when its hold was set; it is parked, and the next ones are taken for it. So is what
-    is more than its App may run at a time (`apps.queue.limits`).
+    is more than its App or its group may run at a time (`apps.queue.limits`).
     The `queue_ready` index serves the choice, so its cost does not grow with what waits.
 
     On PostgreSQL the claim does not wait until it is on disk, where it is the whole transaction: what comes after it,
@@ -46,8 +47,9 @@ def claim(worker_id: int, count: int) -> list[Lease]:
     for _ in range(PARKING_ROUNDS):
         taken = _take(worker_id, count - len(claimed))
         parked = _park([one.lease for one in taken if one.is_held])
-        parked |= _park_surplus([one.lease for one in taken if one.is_limited and not one.is_held])
-        claimed += [one.lease for one in taken if one.lease.id not in parked]
+        put_back = _put_back_surplus([one for one in taken if one.lease.id not in parked])
+        parked |= _park_surplus([one for one in taken if one.is_limited and one.lease.id not in parked | put_back])
+        claimed += [one.lease for one in taken if one.lease.id not in parked | put_back]
         if not parked:
             break
     return claimed
@@ -56,22 +58,39 @@ def claim(worker_id: int, count: int) -> list[Lease]:
 @dataclass(frozen=True)
 class _Taken:
     lease: Lease
+    in_line: limits.Candidate
     is_held: bool
-    is_limited: bool
+    is_limited: bool  # by its App, or its group
+    is_in_limited_installation: bool
 
 
-def _park_surplus(leases: Sequence[Lease]) -> set[int]:
-    """Parks what is more than its App may run; which."""
+def _park_surplus(taken: Sequence[_Taken]) -> set[int]:
+    """Parks what is more than its App or its group may run; which."""
     parked: set[int] = set()
-    for app_id in sorted({lease.app_id for lease in leases}):
-        mine = {lease.id: lease for lease in leases if lease.app_id == app_id}
+    for app_id in sorted({one.lease.app_id for one in taken}):
+        mine = {one.lease.id: one for one in taken if one.lease.app_id == app_id}
         with transaction.atomic():
-            parked |= _park([mine[entry_id] for entry_id in limits.surplus(app_id, mine)])
+            surplus = limits.surplus(app_id, [one.in_line for one in mine.values()])
+            parked |= _park([one.lease for one in mine.values() if one.lease.id in surplus])
     return parked
 
 
+def _put_back_surplus(taken: Sequence[_Taken]) -> set[int]:
+    """Puts what is more than the installation may run back in line; which."""
+    tasks = {one.lease.id: one for one in taken if one.is_in_limited_installation and one.lease.kind == limits.KIND}
+    if not tasks:
+        return set()
+    with transaction.atomic():
+        surplus = limits.beyond_installation([one.in_line for one in tasks.values()])
+        return _free("ready", [tasks[entry_id].lease for entry_id in surplus])
+
+
 def _park(leases: Sequence[Lease]) -> set[int]:
-    return _settle("UPDATE queue_queueentry SET state = 'parked', worker_id = NULL, leased_at = NULL", [], leases)
+    return _free("parked", leases)
+
+
+def _free(state: str, leases: Sequence[Lease]) -> set[int]:
+    return _settle(f"UPDATE queue_queueentry SET state = '{state}', worker_id = NULL, leased_at = NULL", [], leases)
 
 
 def _take(worker_id: int, count: int) -> list[_Taken]:
@@ -86,23 +105,31 @@ def _take(worker_id: int, count: int) -> list[_Taken]:
         WITH me AS MATERIALIZED (
             SELECT id FROM queue_worker
             WHERE id = %s AND stopped_at IS NULL AND NOT draining {at_leisure} {"FOR SHARE" if lock else ""}
-        ), next AS MATERIALIZED (
-            SELECT id FROM queue_queueentry
+        ), following AS MATERIALIZED (
+            SELECT id, kind, priority, tag FROM queue_queueentry
             WHERE state = 'ready' AND EXISTS (SELECT 1 FROM me)
             AND NOT EXISTS (SELECT 1 FROM queue_queuecontrol WHERE paused)
             ORDER BY priority DESC, tag, id LIMIT %s {lock}
         )
         UPDATE queue_queueentry
-        SET state = 'leased', worker_id = %s, epoch = epoch + 1, leased_at = {sql.now()}, run_at = NULL
-        WHERE id IN (SELECT id FROM next)
-        RETURNING id, app_id, kind, key, epoch, {held("queue_queueentry.app_id", "queue_queueentry.lane")},
-            {limits.is_limited()}
+        SET state = 'leased', worker_id = %s, epoch = epoch + 1, leased_at = {sql.now()}, run_at = NULL,
+            has_place = FALSE
+        WHERE id IN (SELECT id FROM following) AND {limits.within_installation("following")}
+        RETURNING id, app_id, kind, key, epoch, group_name, priority, tag,
+            {held("queue_queueentry.app_id", "queue_queueentry.lane")}, {limits.is_limited()},
+            {limits.installation_is_limited()}
         """,
         [worker_id, count, worker_id],
     )
     return [
-        _Taken(Lease(id, app_id, kind, sql.as_uuid(key), epoch, worker_id), bool(is_held), bool(is_limited))
-        for id, app_id, kind, key, epoch, is_held, is_limited in rows
+        _Taken(
+            Lease(id, app_id, kind, sql.as_uuid(key), epoch, worker_id, bool(is_limited or everything_is)),
+            limits.Candidate(id, group, priority, tag),
+            bool(is_held),
+            bool(is_limited),
+            bool(everything_is),
+        )
+        for id, app_id, kind, key, epoch, group, priority, tag, is_held, is_limited, everything_is in rows
     ]
 
 

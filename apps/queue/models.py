@@ -51,6 +51,8 @@ class QueueEntry(models.Model):
     tag = models.FloatField(default=0)
     run_at = models.DateTimeField(null=True)  # of a scheduled entry: when it becomes ready
     lane = models.CharField(max_length=64, default="", db_default="")  # of its App: what can be held by itself
+    group = models.CharField(max_length=100, default="", db_default="", db_column="group_name")  # … or be limited
+    has_place = models.BooleanField(default=False, db_default=False)  # it was parked, and may run now (`limits`)
     worker = models.ForeignKey(Worker, null=True, on_delete=models.PROTECT, db_index=False)
     epoch = models.PositiveIntegerField(default=0, db_default=0)
     leased_at = models.DateTimeField(null=True)
@@ -68,13 +70,15 @@ class QueueEntry(models.Model):
                 | Q(state="scheduled", worker=None, run_at__isnull=False),
                 name="queue_entry_state",
             ),
+            models.CheckConstraint(condition=Q(has_place=False) | Q(state="ready"), name="queue_entry_place"),
         ]
         indexes = [
             models.Index(F("priority").desc(), "tag", "id", condition=Q(state="ready"), name="queue_ready"),
             models.Index(fields=["run_at"], condition=Q(state="scheduled"), name="queue_scheduled"),
             models.Index(fields=["worker"], condition=Q(state="leased"), name="queue_leased"),
-            models.Index(fields=["app", "lane"], condition=Q(state="parked"), name="queue_parked"),
-            models.Index(fields=["app", "priority", "tag"], name="queue_app_tag"),
+            models.Index("app", "group", F("priority").desc(), "id", condition=Q(state="parked"), name="queue_parked"),
+            models.Index(fields=["app"], condition=Q(state="ready", has_place=True), name="queue_place"),
+            models.Index(fields=["app", "priority", "tag"], condition=~Q(state="parked"), name="queue_app_tag"),
         ]
 
     def __str__(self) -> str:
@@ -103,11 +107,34 @@ class Hold(models.Model):
         ]
 
 
+class GroupLimit(models.Model):
+    """How many tasks of a named group of an App run at a time (`apps.queue.limits`)."""
+
+    app = models.ForeignKey("tenancy.App", on_delete=models.CASCADE, related_name="+", db_index=False)
+    group = models.CharField(max_length=100, db_column="group_name")
+    most = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["app", "group"], name="group_limit_once"),
+            models.CheckConstraint(condition=Q(most__gte=1) & ~Q(group=""), name="group_limit_possible"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.most} of {self.group}"
+
+
 class QueueControl(models.Model):
-    """One row: whether workers may claim anything at all."""
+    """One row: whether workers may claim anything at all, and how many tasks may run at a time."""
 
     paused = models.BooleanField(default=False, db_default=False)
     reason = models.TextField(default="", db_default="")
+    max_concurrent = models.PositiveIntegerField(null=True)  # null: as many as there are slots
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(id=1), name="queue_control_one_row")]
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="queue_control_one_row"),
+            models.CheckConstraint(
+                condition=Q(max_concurrent=None) | Q(max_concurrent__gte=1), name="queue_control_limit_possible"
+            ),
+        ]

@@ -172,7 +172,11 @@ class Shift:
             if app is None:
                 continue  # it was deleted just now, and its entries with it
             self._apps[app_id] = app
-            started += [(app, lease, payload) for lease, payload in _begin(kind, app, list(group), str(worker))]
+            wanted = list(group)
+            begun = _begin(kind, app, wanted, str(worker))
+            started += [(app, lease, payload) for lease, payload in begun]
+            if len(begun) < len(wanted) and any(lease.is_limited for lease in wanted):
+                self._release(app)  # what was settled there has ended without a job
         self._unbegun = []
         if started:
             self._paused = False
@@ -205,7 +209,7 @@ class Shift:
             self._crew.say(len(self._jobs))
         if was_full:  # else nothing was left unclaimed
             self._woken.set()
-        if job.app.max_concurrent is not None and job.lease.kind == limits.KIND:
+        if job.lease.is_limited:
             self._tie_up(self._database.call(self._release, job.app))
         if task.cancelled() or task.exception() is not None:
             self._handler_broke(job, None if task.cancelled() else task.exception())
@@ -218,7 +222,7 @@ class Shift:
             self._tie_up(self._database.call(leases.give_back, [job.lease]))
 
     def _release(self, app: App) -> None:
-        """(Database thread.) One of the App's tasks has ended: another one may start."""
+        """(Database thread.) One of the App's tasks has ended: another one may start, on any host."""
         with connection.shared_tables_only():
             limits.release(app.pk)
 

@@ -60,6 +60,10 @@ def greatest(*terms: str) -> str:
     return f"{'GREATEST' if is_postgresql() else 'MAX'}({', '.join(terms)})"
 
 
+def least(*terms: str) -> str:
+    return f"{'LEAST' if is_postgresql() else 'MIN'}({', '.join(terms)})"
+
+
 def dt(value: datetime | None) -> Any:
     return connection.ops.adapt_datetimefield_value(value)
 

@@ -20,7 +20,6 @@ from django.utils import timezone
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.versions import spec_of
 from apps.queue import entries, sql
-from apps.queue.entries import NewEntry
 from apps.tasks import admission, lifecycle, replay
 from apps.tasks.errors import NoNewestVersion, NotResumable
 from apps.tasks.events import EventType, NewEvent, append_events, record
@@ -61,7 +60,7 @@ def fork(
         append_events([(child.pk, 0, NewEvent(EventType.STATE_CHANGED, made, by))])
         seen = {"task": str(child.pk), "from_checkpoint": from_checkpoint, **why}
         record(parent.pk, NewEvent(EventType.FORKED, seen, by))
-        entries.enqueue(app, [NewEntry(child.pk, priority=child.priority, lane=child.agent)])
+        entries.enqueue(app, [lifecycle.entry_of(child)])
     return child
 
 

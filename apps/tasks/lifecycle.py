@@ -82,10 +82,7 @@ def _accept(app: App, tasks: Sequence[Task], news: Sequence[NewTask], by: str) -
             if new.unique_key and new.unique_period is not None:
                 unique.take_period(task, new.unique_period)
         append_events([(task.pk, 0, NewEvent(EventType.STATE_CHANGED, _ACCEPTED, by)) for task in tasks])
-        entries.enqueue(
-            app,
-            [NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, lane=task.agent) for task in tasks],
-        )
+        entries.enqueue(app, [entry_of(task) for task in tasks])
 
 
 _ACCEPTED = {"to": TaskStatus.PENDING.value}
@@ -108,16 +105,20 @@ def _accept_at_once(app: App, tasks: Sequence[Task]) -> bool:
         f" accepted AS (INSERT INTO tasks_task ({names}) SELECT {names} FROM new),"
         f" told AS (INSERT INTO tasks_event (task_id, seq, type, payload, actor, at, unread)"
         f" SELECT id, last_seq, {kind}, '{sql.js(_ACCEPTED)}', created_by, {sql.now()}, FALSE FROM new ORDER BY n),"
-        f" entry AS (SELECT n, 'task' AS kind, id AS key, priority, next_attempt_at AS run_at, agent AS lane, epoch"
-        f" FROM new) {entries.insertion(app, 'entry')}",
+        f" entry AS (SELECT n, 'task' AS kind, id AS key, priority, next_attempt_at AS run_at, agent AS lane,"
+        f" COALESCE(entry_point, '') AS group_name, epoch FROM new) {entries.insertion(app, 'entry')}",
     )
     for task in tasks if written else ():
         task._state.adding, task._state.db = False, connection.alias
     return bool(written)
 
 
-def _entry(task: Task) -> NewEntry:
-    return NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, lane=task.agent, epoch=task.epoch)
+def entry_of(task: Task) -> NewEntry:
+    """A task as the queue sees it: its agent can be held, and its entry point may have a limit."""
+    return NewEntry(
+        task.pk, priority=task.priority, run_at=task.next_attempt_at, lane=task.agent, group=task.entry_point or "",
+        epoch=task.epoch,
+    )  # fmt: skip
 
 
 @cache
@@ -451,7 +452,7 @@ def _end_of_wait(task: Task) -> dict[str, Any]:
 def _requeue(app: App, task: Task) -> None:
     """Queues a task that had left the queue."""
     entries.remove(app, task.pk)  # one is left over where a machine stopped between the commits of two SQLite files
-    entries.enqueue(app, [NewEntry(task.pk, priority=task.priority, lane=task.agent, epoch=task.epoch)])
+    entries.enqueue(app, [entry_of(task)])
 
 
 def retry(

@@ -185,7 +185,7 @@ def counts(operation: Operation) -> dict[str, int]:
 
 
 def enqueue(app: App, operations: Iterable[Operation]) -> None:
-    entries.enqueue(app, [NewEntry(operation.pk, kind=KIND) for operation in operations])
+    entries.enqueue(app, [NewEntry(operation.pk, KIND, entries.AHEAD) for operation in operations])
 
 
 # --- Working it off -----------------------------------------------------------------------------------------------

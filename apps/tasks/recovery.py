@@ -14,8 +14,7 @@ import structlog
 from django.db import transaction
 
 from apps.queue import entries, sql
-from apps.queue.entries import NewEntry
-from apps.tasks import operations, outbox
+from apps.tasks import lifecycle, operations, outbox
 from apps.tasks.models import Operation, Task
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
@@ -58,13 +57,7 @@ def _enqueue_missing(app: App) -> int:
         [app.pk, BATCH],
     )
     tasks = Task.objects.filter(pk__in=[sql.as_uuid(row[0]) for row in rows])
-    entries.enqueue(
-        app,
-        [
-            NewEntry(task.pk, priority=task.priority, run_at=task.next_attempt_at, lane=task.agent, epoch=task.epoch)
-            for task in tasks
-        ],
-    )
+    entries.enqueue(app, [lifecycle.entry_of(task) for task in tasks])
     return len(rows)
 
 

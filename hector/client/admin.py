@@ -98,6 +98,8 @@ class QueueCounts(Record):
 class Queue(QueueCounts):
     paused: bool
     reason: str
+    max_concurrent: int | None
+    running: int
     oldest_ready_seconds: float | None
     apps: dict[str, QueueCounts]
 
@@ -245,6 +247,12 @@ class Admin(Group[C]):
     @operation("get_queue")
     def queue(self) -> Call[Queue]:
         return Call(Queue, "GET", "/admin/queue")
+
+    @operation("change_queue")
+    def limit(self, max_concurrent: int | None, *, reason: str | None = None) -> Call[Queue]:
+        """So many tasks run at a time, on all hosts together; None: as many as fit."""
+        body = {"max_concurrent": max_concurrent, **given(reason=reason)}
+        return Call(Queue, "PATCH", "/admin/queue", body=body)
 
     @operation("pause_queue")
     def pause_queue(self, *, reason: str | None = None) -> Call[Queue]:

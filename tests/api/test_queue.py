@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from apps.queue import workers
+import pytest
+
+from apps.accounts.models import AuditRecord
+from apps.queue import leases, workers
 from apps.tasks.models import Task
 from apps.tenancy.context import in_app
 from tests.api.conftest import Person
@@ -22,6 +25,8 @@ def test_the_queue_is_counted_by_state_and_app(platform: Person, admin: Person, 
         "scheduled": 1,
         "paused": False,
         "reason": "",
+        "max_concurrent": None,
+        "running": 0,
         "apps": {"acme": none | {"ready": 1, "scheduled": 1}, "globex": none | {"ready": 1}},
     }
 
@@ -50,3 +55,22 @@ def test_workers_on_shift_are_listed(platform: Person) -> None:
     workers.sign_off(gone.pk)
     (seen,) = platform.get("/admin/workers").json()["results"]
     assert (seen["id"], seen["host"], seen["slots"], seen["running"]) == (mine.pk, workers.host_name(), 8, 0)
+
+
+def test_the_installations_limit_is_set_changed_and_lifted(platform: Person) -> None:
+    assert (
+        platform.patch("/admin/queue", {"max_concurrent": 1, "reason": "a small machine"}).json()["max_concurrent"] == 1
+    )
+    record = AuditRecord.objects.get(action="queue_limited")
+    assert (record.reason, record.details) == ("a small machine", {"max_concurrent": 1})
+    tasks = [platform.submits() for _ in range(2)]
+    worker = workers.register(slots=4)
+    assert len(leases.claim(worker.pk, 4)) == 1
+    assert platform.get("/admin/queue").json()["running"] == 1
+    assert platform.patch("/admin/queue", {"max_concurrent": None}).json()["max_concurrent"] is None
+    assert len(leases.claim(worker.pk, 4)) == len(tasks) - 1
+
+
+@pytest.mark.parametrize("body", [{}, {"max_concurrent": 0}, {"max_concurrent": "1"}, {"max_concurrent": 1, "x": 1}])
+def test_a_limit_that_cannot_be_is_refused(platform: Person, body: dict[str, object]) -> None:
+    assert platform.patch("/admin/queue", body).status_code == 400

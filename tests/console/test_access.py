@@ -29,6 +29,7 @@ CHANGING = {
     "task_fork",
     "queue_pause",
     "queue_resume",
+    "queue_limit",
     "agent_pause",
     "agent_resume",
     "app_pause",

@@ -98,3 +98,17 @@ def test_the_default_app_is_not_deleted(console: Client, configured: App, read: 
 def test_an_app_that_is_not_there_has_no_pages(console: Client) -> None:
     for page in ("settings", "suspend", "reactivate", "delete"):
         assert console.post(f"/admin/platform/apps/nobody/{page}/").status_code == 404
+
+
+def test_the_installations_limit_is_changed_and_a_task_that_waits_for_it_says_so(
+    console: Client, configured: App, read: Read
+) -> None:
+    tasks = [agents.submit(configured, "echo") for _ in range(2)]
+    page = "/admin/platform/queue/limit/"
+    assert console.post(page, {"app": "acme", "max_concurrent": "0"}).status_code == 400
+    assert console.post(page, {"app": "acme", "max_concurrent": "1", "reason": "small"}).status_code == 302
+    [running] = leases.claim(workers.register(slots=4).pk, 4)
+    assert "1 of 1 tasks that the installation may run at a time are running." in read("/admin/platform/queue/")
+    [waiting] = [task for task in tasks if task.pk != running.key]
+    assert "Waiting: 1 of 1 tasks that the installation may run" in read(f"/admin/tasks/{waiting.pk}/")
+    assert 'value="1"' in read(page)

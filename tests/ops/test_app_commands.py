@@ -48,3 +48,14 @@ def test_an_app_is_deleted_once_its_name_is_written(
 def test_the_default_app_is_not_deleted(db: None, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, said = run(capsys, "delete_app", "default", "--yes")
     assert (code, said) == (1, "the App default is always there and cannot be deleted\n")
+
+
+def test_the_installations_limit_is_told_and_changed(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    free = "The installation runs as many tasks at a time as fit; 0 are running.\n"
+    assert run(capsys, "limit")[:2] == (0, free)
+    assert run(capsys, "limit", "7", "--reason", "a small machine")[1] == (
+        "The installation runs 7 at a time; 0 are running.\n"
+    )
+    assert run(capsys, "limit", "none")[1] == free
+    for wrong in ("0", "many"):
+        assert run(capsys, "limit", wrong)[::2] == (2, f"{wrong} is no number of tasks: write 1 or more, or none.\n")

@@ -72,7 +72,8 @@ def restore() -> None:
     App.objects.update(
         status=App.Status.ACTIVE, weight=1, max_concurrent=None, display_name="", retention={}, limits={}
     )
-    apps.get_model("queue", "QueueControl").objects.update_or_create(id=1, defaults={"paused": False, "reason": ""})
+    control = {"paused": False, "reason": "", "max_concurrent": None}
+    apps.get_model("queue", "QueueControl").objects.update_or_create(id=1, defaults=control)
 
 
 def _forget() -> None:

@@ -10,10 +10,11 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from apps.console import workforce
+from apps.console.forms import QueueLimit
 from apps.console.views.asking import actor, found_app, reason
 from apps.console.views.render import live_page, page
 from apps.console.workforce import Seat
-from apps.queue import control, holds, suspension, workers
+from apps.queue import control, holds, limits, suspension, workers
 from apps.queue.models import QueueEntry
 from apps.tasks import retention
 from apps.tenancy.models import App
@@ -54,6 +55,7 @@ def queue(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
         rows=[(row, counts[row.pk]) for row in waiting],
         force=workforce.workforce(),
         seats=workforce.seats(),
+        limit=limits.of_installation(),
     )  # fmt: skip
 
 
@@ -89,6 +91,19 @@ def resume(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
         messages.success(request, "The queue runs again.")
         return redirect("admin:platform_queue")
     return _ask(request, site, "Resume queue", "resume")
+
+
+def limit(request: HttpRequest, app: App, site: AdminSite) -> HttpResponse:
+    now = control.status()
+    form = QueueLimit(request.POST or None, initial={"max_concurrent": now.max_concurrent})
+    if request.method == "POST" and form.is_valid():
+        control.limit(form.cleaned_data["max_concurrent"], by=actor(request), reason=form.cleaned_data["reason"])
+        messages.success(request, "The limit of the installation is changed.")
+        return redirect("admin:platform_queue")
+    crumbs = [("Queue and workers", reverse("admin:platform_queue"))]
+    response = page(request, site, "queue_limit.html", "Limit", crumbs, form=form, running=now.running)
+    response.status_code = 400 if form.errors else 200
+    return response
 
 
 def drain(request: HttpRequest, app: App, site: AdminSite, *, worker_id: int) -> HttpResponse:
