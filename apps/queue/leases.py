@@ -32,7 +32,7 @@ class Lease:
     is_limited: bool = field(default=False, compare=False)  # its end may let another task go on (`apps.queue.limits`)
 
 
-def claim(worker_id: int, count: int) -> list[Lease]:
+def claim(worker_id: int, count: int, *, limited: bool = True) -> list[Lease]:
     """Leases up to `count` ready entries to the worker, the fair next ones; none while the queue is paused.
 
     None either to a worker that drains, or was given up for dead: nobody would look after its leases. What turns out
@@ -40,12 +40,15 @@ def claim(worker_id: int, count: int) -> list[Lease]:
     is more than its App or its group may run at a time (`apps.queue.limits`).
     The `queue_ready` index serves the choice, so its cost does not grow with what waits.
 
+    `limited`: the installation may have a limit. False, where there is none, costs less; where one has been set since,
+    all is taken and what does not fit put back.
+
     On PostgreSQL the claim does not wait until it is on disk, where it is the whole transaction: what comes after it,
     the start of the work first of all, is only there if the claim is.
     """
     claimed: list[Lease] = []
     for _ in range(PARKING_ROUNDS):
-        taken = _take(worker_id, count - len(claimed))
+        taken = _take(worker_id, count - len(claimed), limited)
         parked = _park([one.lease for one in taken if one.is_held])
         put_back = _put_back_surplus([one for one in taken if one.lease.id not in parked])
         parked |= _park_surplus([one for one in taken if one.is_limited and one.lease.id not in parked | put_back])
@@ -93,12 +96,13 @@ def _free(state: str, leases: Sequence[Lease]) -> set[int]:
     return _settle(f"UPDATE queue_queueentry SET state = '{state}', worker_id = NULL, leased_at = NULL", [], leases)
 
 
-def _take(worker_id: int, count: int) -> list[_Taken]:
+def _take(worker_id: int, count: int, limited: bool) -> list[_Taken]:
     """Leases the next entries."""
     if count < 1:
         return []
     # A row that another claim is taking right now is skipped, not waited for. SQLite's writers take turns anyway.
     lock = "FOR UPDATE SKIP LOCKED" if sql.is_postgresql() else ""
+    within = f"AND {limits.within_installation('following')}" if limited else ""
     at_leisure = "AND set_config('synchronous_commit', 'off', true) IS NOT NULL" if lock else ""
     rows = sql.fetch(
         f"""
@@ -114,7 +118,7 @@ def _take(worker_id: int, count: int) -> list[_Taken]:
         UPDATE queue_queueentry
         SET state = 'leased', worker_id = %s, epoch = epoch + 1, leased_at = {sql.now()}, run_at = NULL,
             has_place = FALSE
-        WHERE id IN (SELECT id FROM following) AND {limits.within_installation("following")}
+        WHERE id IN (SELECT id FROM following) {within}
         RETURNING id, app_id, kind, key, epoch, group_name, priority, tag,
             {held("queue_queueentry.app_id", "queue_queueentry.lane")}, {limits.is_limited()},
             {limits.installation_is_limited()}
@@ -153,18 +157,20 @@ class Outlook:
     ready: bool
     due_in: float | None  # seconds until the next scheduled entry is due, by the database's clock; None: there is none
     paused: bool  # the whole queue is
+    limited: bool  # the installation is
 
 
 def outlook() -> Outlook:
     """A cheap look, without a write lock. (`queue_ready` and `queue_scheduled` serve it.)"""
-    [(ready, due_since, paused)] = sql.fetch(
+    [(ready, due_since, paused, limited)] = sql.fetch(
         f"SELECT"
         f" EXISTS (SELECT 1 FROM queue_queueentry WHERE state = 'ready' ORDER BY priority DESC, tag, id LIMIT 1),"
         f" (SELECT {sql.seconds_since('run_at')} FROM queue_queueentry WHERE state = 'scheduled'"
         f"  ORDER BY run_at LIMIT 1),"
-        f" EXISTS (SELECT 1 FROM queue_queuecontrol WHERE paused)"
+        f" EXISTS (SELECT 1 FROM queue_queuecontrol WHERE paused), {limits.installation_is_limited()}"
     )
-    return Outlook(bool(ready), None if due_since is None else max(0.0, -float(due_since)), bool(paused))
+    due_in = None if due_since is None else max(0.0, -float(due_since))
+    return Outlook(bool(ready), due_in, bool(paused), bool(limited))
 
 
 def promote_due() -> int:

@@ -75,6 +75,7 @@ class Shift:
         self._next_beat = 0.0
         self._next_tidying = 0.0
         self._paused = False
+        self._limited = True  # the installation, for all that is known
         self._next_look = 0.0  # for scheduled entries that are due, however busy the shift is
         self._beats_in_time = 0
         self.drained = False  # by an operator
@@ -160,7 +161,7 @@ class Shift:
         outlook = self._look() if look_first or not sql.is_postgresql() else None
         with connection.shared_tables_only():
             if not self._unbegun and free and (outlook is None or outlook.ready):
-                self._unbegun = leases.claim(worker.pk, free)
+                self._unbegun = leases.claim(worker.pk, free, limited=self._limited)
                 if self._unbegun:
                     reach(Point.CLAIMED)
         took_all = 0 < free <= len(self._unbegun)
@@ -194,6 +195,7 @@ class Shift:
             outlook = leases.outlook()
             if outlook.due_in == 0.0:
                 outlook = replace(outlook, ready=leases.promote_due() > 0 or outlook.ready)
+        self._limited = outlook.limited
         return outlook
 
     def _start(self, job: Job) -> None:

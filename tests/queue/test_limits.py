@@ -210,6 +210,14 @@ def test_the_installations_limit_can_be_changed_while_it_works(worker: Worker, a
     assert len(leases.claim(worker.pk, 4)) == 4
 
 
+def test_a_worker_that_has_not_heard_of_the_installations_limit_keeps_it(worker: Worker, acme: App) -> None:
+    limit(acme, 2, "installation")
+    put(acme, 9)
+    assert leases.outlook().limited
+    assert len(leases.claim(worker.pk, 9, limited=False)) == 2
+    assert states(acme) == {"leased": 2, "ready": 7}
+
+
 @pytest.mark.parametrize("scope", ["app", "group", "installation"])
 def test_workers_that_claim_at_once_keep_the_limit_and_leave_nothing_behind(acme: App, scope: str) -> None:
     limit(acme, 3, scope)
