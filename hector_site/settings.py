@@ -73,7 +73,7 @@ SHARED_APPS = [
     "apps.ops",
     "apps.execution",
 ]
-TENANT_APPS = ["apps.agents", "apps.tasks", "apps.approvals", "apps.quotas", "apps.triggers"]
+TENANT_APPS = ["apps.agents", "apps.tasks", "apps.sessions", "apps.approvals", "apps.quotas", "apps.triggers"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 MIDDLEWARE = [
@@ -149,6 +149,7 @@ HECTOR_SLOTS = envint("HECTOR_SLOTS", 32, least=1)
 HECTOR_GRACE = envduration("HECTOR_GRACE", "30s")
 HECTOR_CHECKPOINT_MAX = envint("HECTOR_CHECKPOINT_MAX", 8 * 1024 * 1024, least=1024)  # bytes of one, as JSON
 HECTOR_CHECKPOINT_MAX_TOTAL = envint("HECTOR_CHECKPOINT_MAX_TOTAL", 64 * 1024 * 1024, least=1024)  # of one task
+HECTOR_SESSION_STATE_MAX = envint("HECTOR_SESSION_STATE_MAX", 1024 * 1024, least=1024)  # bytes of one session, as JSON
 Q_CLUSTER = {
     "name": "hector",
     "broker_class": "apps.queue.cluster.HectorBroker",

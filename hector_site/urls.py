@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.ops.urls")),
     path("", include("apps.tasks.api.urls")),
+    path("", include("apps.sessions.api")),
     path("", include("apps.approvals.api")),
     path("", include("apps.approvals.grants_api")),
     path("", include("apps.triggers.entry_points.api")),

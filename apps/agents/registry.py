@@ -85,6 +85,8 @@ class Requirement(Spec):
 class ToolSpec(Spec):
     """What every entry of `tools` may say; each tool type adds its own keys."""
 
+    uses_session: ClassVar[bool] = False  # whether its calls find the state of the session (`apps.agents.session`)
+
     type: str
     """What kind of tool this is."""
     description: str = ""

@@ -58,6 +58,8 @@ def _read(task: Task, found: QuerySet[Checkpoint]) -> Steps:
             icon, what = "smart_toy", _answer(turn, ", ".join(call.tool for call in calls))
         elif point.kind == Kind.LIMIT_RAISED:
             icon, what = "speed", "Limit raised"
+        elif point.kind == Kind.SESSION:
+            icon, what = "forum", "Begun with what the session had"
         else:
             icon, ended = _TOOL.get(point.kind, ("flag", point.kind))
             what = _words("Tool", tools.get(point.key, ""), ended)

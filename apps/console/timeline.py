@@ -199,7 +199,13 @@ def _plain(event: Event, task: Task) -> Row:
 
 
 def _state_changed(row: Row, payload: dict[str, Any]) -> None:
-    if payload.get("cancel_requested"):
+    if "session" in payload:
+        row.icon, row.title = "forum", "State of the session changed"
+        row.text = ", ".join(payload.get("keys", ()))
+        if payload.get("conflict"):
+            row.tone, row.title = "input_required", "State of the session overwritten"
+            row.task = payload["overwritten"][0]["task"] if "overwritten" in payload else ""
+    elif payload.get("cancel_requested"):
         row.icon, row.tone, row.title = "block", "cancelled", "Asked to stop"
     elif payload.get("from"):
         row.icon, row.tone, row.title = "replay", "pending", "Retried"

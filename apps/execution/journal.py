@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 from pydantic_ai.usage import RunUsage
@@ -74,6 +75,14 @@ class Recorded:
     value: Any
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a call has done to the session: for its record, and the write that belongs into the same transaction."""
+
+    facts: dict[str, Any]
+    write: Callable[[], object] | None
+
+
 class RunJournal:
     """The journal of one run. Not thread-safe: it belongs to the run's event loop."""
 
@@ -93,6 +102,8 @@ class RunJournal:
         self._decided: dict[str, Decided] = {}  # calls that may start
         self._broke: dict[str, str] = {}  # calls that failed an attempt, each with its error
         self._raised: Counter[str] = Counter()  # what people have raised limits by
+        self.session: dict[str, Any] = {}  # what the task has of its session …
+        self.session_calls: list[dict[str, Any]] = []  # … and what its calls have read and written since, in order
         for point in started.checkpoints:
             self._remember(point)
 
@@ -111,9 +122,12 @@ class RunJournal:
                 self._in_doubt.pop(point.key, None)
                 result = point.content
                 self._calls[point.key] = Recorded(result["kind"], result["value"])
+                self.session_calls += [result["session"]] if "session" in result else []
             case Kind.TOOL_FAILED:
                 self._in_doubt.pop(point.key, None)
                 self._broke[point.key] = point.content.get("error", "")
+            case Kind.SESSION:
+                self.session = point.content
             case Kind.LIMIT_RAISED:
                 self._raised[point.key.partition(":")[2]] += point.content["raise_by"]
 
@@ -228,21 +242,41 @@ class RunJournal:
             events.insert(0, NewEvent(EventType.GRANT_USED, used))
         self.note(started, events, also=[] if permit.grant is None else [partial(grants.count_use, permit.grant)])
 
-    def call_ended(self, key: str, recorded: Recorded, payload: dict[str, Any]) -> None:
-        """Records how a tool call ended; it will not run again.
+    def session_opened(self, session: UUID, found: dict[str, Any]) -> None:
+        """Records what the task has of its session, unless it is recorded. Raises CheckpointTooLarge."""
+        self.run = replace(self.run, session=session)
+        if found == self.session:
+            return
+        point = NewCheckpoint(Kind.SESSION, "session", found)
+        if why := self._too_large(point):
+            raise CheckpointTooLarge("What the session has", why)
+        self.session = found
+        self.note([point])
+
+    def call_ended(self, key: str, recorded: Recorded, payload: dict[str, Any], kept: Kept | None = None) -> None:
+        """Records how a tool call ended, with what it has `kept` in the session; it will not run again.
 
         Raises CheckpointTooLarge. The call has run all the same: that is recorded in place of its result, as an answer
         for the model, so that another attempt does not repeat it.
         """
-        if why := self._too_large(_result(key, recorded)):
+        point = _result(key, recorded, kept)
+        if why := self._too_large(point):
             error = CheckpointTooLarge(f"The result of the tool {payload['tool']}", why)
-            self._keep(key, Recorded("failed", error.message), {**payload, "error": error.message})
+            recorded = Recorded("failed", error.message)
+            self._keep(key, recorded, _result(key, recorded), {**payload, "error": error.message})
             raise error
-        self._keep(key, recorded, payload)
+        self._keep(key, recorded, point, payload, [kept.write] if kept and kept.write else [])
 
-    def _keep(self, key: str, recorded: Recorded, payload: dict[str, Any]) -> None:
+    def _keep(
+        self,
+        key: str,
+        recorded: Recorded,
+        point: NewCheckpoint,
+        payload: dict[str, Any],
+        also: Sequence[Callable[[], object]] = (),
+    ) -> None:
         self._calls[key] = recorded
-        self.note([_result(key, recorded)], [NewEvent(EventType.TOOL_CALL_COMPLETED, payload)])
+        self.note([point], [NewEvent(EventType.TOOL_CALL_COMPLETED, payload)], also=[*also])
 
     def _too_large(self, point: NewCheckpoint) -> str:
         return checkpoints.too_large(point.stored.size, self._bytes)
@@ -293,8 +327,9 @@ class RunJournal:
         self._pending.append(self._job.database.write(self._job.app, journal.commit, change))
 
 
-def _result(key: str, recorded: Recorded) -> NewCheckpoint:
-    return NewCheckpoint(Kind.TOOL_RESULT, key, {"kind": recorded.kind, "value": recorded.value})
+def _result(key: str, recorded: Recorded, kept: Kept | None = None) -> NewCheckpoint:
+    session = {"session": kept.facts} if kept and kept.facts else {}
+    return NewCheckpoint(Kind.TOOL_RESULT, key, {"kind": recorded.kind, "value": recorded.value, **session})
 
 
 def _begun_with(prompt: str, messages: checkpoints.Messages) -> checkpoints.Messages:

@@ -13,7 +13,8 @@ import json
 import random
 import traceback
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,13 +30,16 @@ from apps.agents.config.spec import AgentSpec
 from apps.agents.errors import PermanentError, classify, scrub
 from apps.agents.llms.scripted import request_number
 from apps.agents.policies import Policy
+from apps.agents.session import within
 from apps.agents.threads import in_thread
 from apps.approvals import grants
 from apps.approvals import lifecycle as approvals
 from apps.approvals.models import Grant
+from apps.execution import session as sessions
 from apps.execution.budget import Budget, LimitReached
 from apps.execution.journal import Drained, RunJournal
 from apps.execution.runtime import Runtime, Runtimes
+from apps.execution.session import RunSession
 from apps.execution.toolset import Deps, deferred
 from apps.queue.errors import LostLease
 from apps.queue.faults import Point, reach
@@ -86,7 +90,8 @@ async def _attempt(job: Job, started: Started, journal: RunJournal) -> Settlemen
             output = await _perform(job, started, journal)
         if isinstance(output, DeferredToolRequests):
             return approvals.ask(job.app, journal.run, deferred(output))
-        return transitions.complete(journal.run, output)
+        assert isinstance(output, Done)
+        return transitions.complete(journal.run, output.value, output.also)
     except asyncio.CancelledError:
         if job.stop == "cancel":
             return transitions.cancelled(journal.run)
@@ -105,10 +110,19 @@ async def _attempt(job: Job, started: Started, journal: RunJournal) -> Settlemen
         return _failed(started, journal, _task_error(error, journal.secrets))
 
 
-async def _perform(job: Job, started: Started, journal: RunJournal) -> Any:
+@dataclass(frozen=True)
+class Done:
+    """What the work has come to, and what else is written with that."""
+
+    value: Any
+    also: Callable[[], object] | None = None
+
+
+async def _perform(job: Job, started: Started, journal: RunJournal) -> Done | DeferredToolRequests:
     spec = started.spec
     if spec.type == "function":
-        return await _call_function(spec, started.task)
+        session = await sessions.for_function(job, started, journal) if started.task.session else None
+        return await _call_function(spec, started.task, session)
     loop = asyncio.get_running_loop()
     runtimes = _runtimes.setdefault(loop, Runtimes())
     async with runtimes.use(job.app, started, job.database) as runtime:
@@ -116,26 +130,35 @@ async def _perform(job: Job, started: Started, journal: RunJournal) -> Any:
         return await _converse(runtime, job, started, journal)
 
 
-async def _call_function(spec: AgentSpec, task: Task) -> Any:
+async def _call_function(spec: AgentSpec, task: Task, session: RunSession | None) -> Done:
     function = handlers.load(spec.handler)
-    if inspect.iscoroutinefunction(function):
-        output = await function(task.input)
-    else:
-        output = await in_thread(function, task.input)
+    state = await session.look() if session else None
+    with within(state):
+        if inspect.iscoroutinefunction(function):
+            output = await function(task.input)
+        else:
+            output = await in_thread(function, task.input)
     try:
-        return to_jsonable_python(output, inf_nan_mode="null")
+        value = to_jsonable_python(output, inf_nan_mode="null")
     except ValueError as error:
         raise PermanentError("output_invalid", f"the function's result is not JSON: {error}") from error
+    return Done(value, session.keep(state).write if session and state is not None else None)
 
 
-async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJournal) -> Any:
+async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJournal) -> Done | DeferredToolRequests:
+    session = await sessions.for_conversation(job, started, journal) if started.task.session else None
     asked = _prompt(started.task.input)
-    history = journal.history(asked)
-    prompt = None if history else asked
+    said = journal.history(asked)
+    prompt = None if said else asked
+    earlier = session.earlier if session else []
+    history = [*earlier, *said]
     known = len(history)
     budget = Budget(runtime.spec, journal, started.task.ran_seconds)
     async with runtime.agent.iter(
-        prompt, message_history=history or None, deps=_deps(job, started.task, journal), usage_limits=_UNLIMITED
+        prompt,
+        message_history=history or None,
+        deps=_deps(job, started.task, journal, session),
+        usage_limits=_UNLIMITED,
     ) as run:
         async for node in run:
             if Agent.is_model_request_node(node):
@@ -151,16 +174,20 @@ async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJo
                 budget.before_calls()
         assert run.result is not None
         output = run.result.output
-    return {"text": output} if isinstance(output, str) else output
+        said = run.all_messages()[len(earlier) :]
+    if isinstance(output, DeferredToolRequests):
+        return output
+    also = session.add_turn(said, output) if session else None
+    return Done({"text": output} if isinstance(output, str) else output, also)
 
 
-def _deps(job: Job, task: Task, journal: RunJournal) -> Deps:
+def _deps(job: Job, task: Task, journal: RunJournal, session: RunSession | None) -> Deps:
     about = {name: getattr(task, name) for name in _ABOUT} | {"id": str(task.pk), "entry_point": task.entry_point or ""}
 
     async def grant_for(tool: str, policy: Policy) -> Grant | None:
         return await job.database.call(_covering, job.app, task, tool, policy)
 
-    return Deps(job.app.name, task.pk, journal, about, grant_for)
+    return Deps(job.app.name, task.pk, journal, about, grant_for, session)
 
 
 def _covering(app: App, task: Task, tool: str, policy: Policy) -> Grant | None:

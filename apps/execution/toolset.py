@@ -24,12 +24,14 @@ from pydantic_core import ValidationError, to_jsonable_python
 
 from apps.agents.errors import HectorToolError, scrub
 from apps.agents.policies import Policy
+from apps.agents.session import within
 from apps.agents.tools.ask_human import AskHumanSpec
 from apps.approvals import exact
 from apps.approvals.lifecycle import Call
 from apps.approvals.models import Approval, Grant
 from apps.execution.gate import Asking, Gate
 from apps.execution.journal import Decided, Permit, Recorded, RunJournal, Stopwatch
+from apps.execution.session import RunSession
 from apps.queue.faults import Point, reach
 from apps.tasks.checkpoints import call_key
 
@@ -45,6 +47,7 @@ class Deps:
     journal: RunJournal
     about: Mapping[str, Any]  # the task, as conditions see it
     grant_for: Callable[[str, Policy], Awaitable[Grant | None]]  # one that covers a call of that tool
+    session: RunSession | None = None
 
 
 @dataclass(frozen=True)
@@ -96,22 +99,26 @@ class JournaledToolset(WrapperToolset[Deps]):
         journal = ctx.deps.journal
         call = {"tool": asked.tool, "call": asked.key}
         started = {**call, "arguments": asked.arguments if permit.arguments is None else permit.arguments}
+        session = ctx.deps.session if asked.gate.spec.uses_session else None
+        state = await session.look() if session else None
         journal.call_starts(asked.key, started, permit, once=once)
         if once:
             await journal.sync()
         reach(Point.TOOL_STARTS)
         watch = Stopwatch()
         try:
-            recorded = await self._run(asked.tool, tool_args, permit, ctx, tool, limit)
+            with within(state):
+                recorded = await self._run(asked.tool, tool_args, permit, ctx, tool, limit)
         except HectorToolError as error:
             broken = {**call, "seconds": watch.seconds(), "error": scrub(error.message, journal.secrets)}
             journal.call_broke(asked.key, broken)
             raise
         reach(Point.TOOL_ENDED)
+        kept = session.keep(state) if session and state is not None and recorded.kind == "value" else None
         recorded = _told(recorded, permit)
         ended = {**call, "seconds": watch.seconds()}
         journal.call_ended(
-            asked.key, recorded, ended if recorded.kind == "value" else {**ended, "error": recorded.value}
+            asked.key, recorded, ended if recorded.kind == "value" else {**ended, "error": recorded.value}, kept
         )
         if once:  # what follows may take long; until this is committed, a crash leaves the call in doubt
             await journal.sync()
@@ -239,5 +246,6 @@ def _answer(recorded: Recorded) -> Any:
 
 def _key(ctx: RunContext[Deps]) -> str:
     """Names a call within its task: which model turn asked for it, and by what id (ids repeat between turns)."""
-    turn = sum(isinstance(message, ModelResponse) for message in ctx.messages)
+    earlier = len(ctx.deps.session.earlier) if ctx.deps.session else 0
+    turn = sum(isinstance(message, ModelResponse) for message in ctx.messages[earlier:])
     return call_key(turn, ctx.tool_call_id or "")

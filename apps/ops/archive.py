@@ -1,8 +1,9 @@
 """One App as a file: exported from one installation, imported into another, whichever database each has.
 
 An archive holds every row of the App's own schema: its configuration with all revisions, agents, tasks with their
-checkpoints, events and attempts, approvals, dead letters, deliveries. It is gzipped text, a JSON value a line; the
-first line says what it is and the last one how much there was, so one that was cut off is noticed. Ids stay the same.
+checkpoints, events and attempts, sessions, approvals, dead letters, deliveries. It is gzipped text, a JSON value a
+line; the first line says what it is and the last one how much there was, so one that was cut off is noticed. Ids stay
+the same.
 
 It stands still meanwhile: only a suspended App of which nothing runs is exported, and what is imported is suspended.
 Both sides must have the same migrations. What does not travel: the values of secrets, which are encrypted with the
@@ -229,7 +230,8 @@ def _reset_sequences(models: list[type[Model]]) -> None:
 # --- Both -----------------------------------------------------------------------------------------------------------
 def _models() -> dict[str, type[Model]]:
     """Every model of an App's schema, by its label."""
-    configs = [apps.get_app_config(path.rpartition(".")[2]) for path in settings.TENANT_APPS]
+    by_name = {config.name: config for config in apps.get_app_configs()}
+    configs = [by_name[name] for name in settings.TENANT_APPS]
     return {model._meta.label: model for config in configs for model in config.get_models()}
 
 

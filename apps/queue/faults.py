@@ -45,6 +45,8 @@ class Point(StrEnum):
     GRANT_WRITES = "grant_writes"  # inside it, too: the grant is written
     RESUME_WRITES = "resume_writes"  # inside it, too: the task is queued again
     DECISION_WRITTEN = "decision_written"  # after its commit
+    STATE_WRITES = "state_writes"  # inside the transaction that changes the state of a session
+    TURN_WRITES = "turn_writes"  # inside the one that adds what a task has said to its session
     DUE_WRITES = "due_writes"  # inside the transaction of a reminder, an escalation or an expiry
 
 

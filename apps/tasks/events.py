@@ -23,6 +23,7 @@ class EventType(models.TextChoices):
 
     # {from?: status, to: status, reason?}; `cancel_requested: true` while running.
     # Of a fork {to, forked_from: task}; of one, and of a retry from a checkpoint, what `Replay.as_json` says too.
+    # Of its session {session, keys, revision, conflict?: true, overwritten?: [{key, task: that had written it}]}.
     # Of no task: {app | agent: its name, to: paused | resumed, reason?}
     STATE_CHANGED = "state_changed"
     EXECUTION_STARTED = "execution_started"  # {attempt, worker, resumed_from?: checkpoint}
@@ -44,6 +45,7 @@ class EventType(models.TextChoices):
     FORKED = "forked"  # {task, from_checkpoint: or null, reason?}: that task was made from this one
     DEAD_LETTERED = "dead_lettered"  # {fingerprint, error}
     DEAD_LETTER_DISCARDED = "dead_letter_discarded"  # {fingerprint, reason?}
+    SESSION_DELETED = "session_deleted"  # {agent, session, turns, reason?}; of no task
     OPERATION_STARTED = "operation_started"  # {operation, verb, total, filter}; of no task
     OPERATION_STOPPED = "operation_stopped"  # {operation, reason?}; of no task
     OPERATION_COMPLETED = "operation_completed"  # {operation, done, skipped, failed}; of no task

@@ -3,6 +3,7 @@
 The fork is a task of its own: own attempts, usage, events and end. Of the other task (its parent) it has the agent,
 session, priority, tags, metadata and limits, and a copy of the journal up to the checkpoint. Rows are copied, not
 shared, so that each task can be pruned without the other; `HECTOR_CHECKPOINT_MAX_TOTAL` bounds what a copy can be.
+Of the parent's session it has a copy: what the fork says and keeps does not become part of it a second time.
 It has none of the parent's deadline, entry point or unique key: those were about the parent.
 
 What the input does: without a checkpoint the fork starts from the beginning with it. With one, the conversation up to
@@ -23,7 +24,7 @@ from apps.queue import entries, sql
 from apps.tasks import admission, lifecycle, replay
 from apps.tasks.errors import NoNewestVersion, NotResumable
 from apps.tasks.events import EventType, NewEvent, append_events, record
-from apps.tasks.models import Task, TaskStatus
+from apps.tasks.models import Isolation, Task, TaskStatus
 from apps.tasks.replay import Replay
 from apps.tenancy.models import App
 
@@ -82,6 +83,7 @@ def _child(parent: Task, version: AgentVersion, new_input: Any, from_checkpoint:
         agent_version=version,
         input=lifecycle.checked_input(version, parent.input if new_input is None else new_input),
         session=parent.session,
+        isolation=Isolation.ISOLATED if parent.session else "",
         priority=parent.priority,
         tags=parent.tags,
         metadata=parent.metadata,

@@ -36,6 +36,7 @@ class Run:
     agent: str
     attempt: int
     lease: Lease
+    session: UUID | None = None  # whose row `also` may write, too
 
     @property
     def epoch(self) -> int:
@@ -80,10 +81,10 @@ class Change:
     number: int = 0  # counted from 1 within the run, so that none is written twice; 0: whoever hands it in takes care
 
 
-def complete(run: Run, output: Any) -> Settlement:
+def complete(run: Run, output: Any, also: Callable[[], object] | None = None) -> Settlement:
     """running -> completed."""
     event = NewEvent(EventType.EXECUTION_COMPLETED, {"attempt": run.attempt})
-    return Settlement(TaskStatus.COMPLETED, Attempt.Outcome.COMPLETED, "finish", (event,), output=output)
+    return Settlement(TaskStatus.COMPLETED, Attempt.Outcome.COMPLETED, "finish", (event,), output=output, also=also)
 
 
 def fail(run: Run, error: TaskError) -> Settlement:
@@ -156,7 +157,7 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
             for event, back in zip(_events(change), reversed(range(len(_events(change)))), strict=True)
         ]
     )
-    for change in kept.values():
+    for change in sorted(kept.values(), key=lambda change: str(change.run.session)):  # all lock sessions in one order
         for write in change.also:
             write()
         if change.settlement and change.settlement.also:

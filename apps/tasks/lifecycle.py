@@ -36,7 +36,7 @@ from apps.queue.leases import Lease
 from apps.tasks import admission, checkpoints, outbox, replay, unique
 from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
 from apps.tasks.events import EventType, NewEvent, append_events, record
-from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Task, TaskStatus, UniqueScope
+from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Isolation, Task, TaskStatus, UniqueScope
 from apps.tenancy.models import App
 
 
@@ -47,6 +47,7 @@ class NewTask:
     agent: str
     input: Any
     session: str = ""
+    isolation: Isolation | None = None  # within its session; `shared` if nothing is said
     priority: int = 0
     run_at: datetime | None = None
     timeout_seconds: float | None = None
@@ -145,6 +146,7 @@ def _accepted(new: NewTask, by: str) -> Task:
         agent_version=version,
         input=value,
         session=new.session,
+        isolation=(new.isolation or Isolation.SHARED) if new.session else "",
         entry_point=new.entry_point,
         priority=new.priority,
         tags=new.tags,

@@ -39,6 +39,13 @@ class UniqueScope(models.TextChoices):
     PERIOD = "period"  # until a time (`UniquePeriod`)
 
 
+class Isolation(models.TextChoices):
+    """What a task of a session shares with the others of its agent and session (`apps.sessions`)."""
+
+    ISOLATED = "isolated"  # its own copy of what the session has; nobody sees what it does
+    SHARED = "shared"  # reads and writes; of two who write the same, the last one wins
+
+
 def no_usage() -> dict[str, Any]:
     return {"requests": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": "0"}
 
@@ -53,6 +60,7 @@ class Task(models.Model):
     agent = models.CharField(max_length=100)
     agent_version = models.ForeignKey("agents.AgentVersion", on_delete=models.PROTECT, related_name="+")
     session = models.CharField(max_length=200, blank=True, default="")
+    isolation = models.CharField(max_length=12, choices=Isolation, blank=True, default="", db_default="")
     entry_point = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - null: none, as in the API
     status = models.CharField(max_length=16, choices=TaskStatus, default=TaskStatus.PENDING)
     input = Payload()
@@ -103,6 +111,10 @@ class Task(models.Model):
             models.CheckConstraint(
                 condition=~Q(status=TaskStatus.FAILED) | Q(error__isnull=False), name="task_failed_has_error"
             ),
+            models.CheckConstraint(
+                condition=Q(session="", isolation="") | (~Q(session="") & ~Q(isolation="")),
+                name="task_isolation_of_session",
+            ),
             models.UniqueConstraint(
                 fields=["unique_key"],
                 condition=Q(unique_scope="pending", status=TaskStatus.PENDING, started_at=None),
@@ -149,11 +161,29 @@ class Attempt(models.Model):
         constraints = [models.UniqueConstraint(fields=["task", "epoch"], name="attempt_per_epoch")]
 
 
-class Checkpoint(models.Model):
+class KeptValue(models.Model):
+    """JSON, kept as it is or, if it is large or says what jsonb refuses, compressed (`apps.tasks.checkpoints`)."""
+
+    value = Payload(null=True)
+    packed = PayloadBytes(null=True)  # in place of the value: zlib of its JSON
+    size = models.PositiveIntegerField(default=0, db_default=0)  # bytes of the value's JSON
+
+    class Meta:
+        abstract = True
+
+    @property
+    def content(self) -> Any:
+        """The value, wherever it is kept."""
+        if hidden():
+            return HIDDEN
+        return self.value if self.packed is None else json.loads(zlib.decompress(self.packed))
+
+
+class Checkpoint(KeptValue):
     """One entry of a task's journal: append-only, ordered by `seq` within the task.
 
     `key` names what is recorded: `model:3` (the third model response), `tool:3:call_abc` (a tool call made by it),
-    `limit:tokens`. `epoch` 0: it was copied from the task that this one was forked from.
+    `limit:tokens`, `session`. `epoch` 0: it was copied from the task that this one was forked from.
     """
 
     class Kind(models.TextChoices):
@@ -163,14 +193,12 @@ class Checkpoint(models.Model):
         TOOL_RESULT = "tool_result"
         TOOL_FAILED = "tool_failed"  # a call ended with an error that fails the attempt; it may run again
         LIMIT_RAISED = "limit_raised"  # people let the task use more
+        SESSION = "session"  # what the task has of its session: from then on, that does not change
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="checkpoints")
     seq = models.PositiveIntegerField()
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=200)
-    value = Payload(null=True)  # or, if it is large, in `packed`
-    packed = PayloadBytes(null=True)  # zlib of the value's JSON
-    size = models.PositiveIntegerField(default=0, db_default=0)  # bytes of the value's JSON
     set_aside = models.BooleanField(default=False, db_default=False)  # a person went on from an earlier one
     epoch = models.PositiveIntegerField()
     created_at = models.DateTimeField(db_default=Now())
@@ -178,13 +206,6 @@ class Checkpoint(models.Model):
     class Meta:
         ordering = ["task", "seq"]
         constraints = [models.UniqueConstraint(fields=["task", "seq"], name="checkpoint_seq")]
-
-    @property
-    def content(self) -> Any:
-        """The value, wherever it is kept."""
-        if hidden():
-            return HIDDEN
-        return self.value if self.packed is None else json.loads(zlib.decompress(self.packed))
 
 
 class Event(models.Model):

@@ -71,11 +71,12 @@ class EventPayload(Payload):
     """Events tell everybody what happened and how long it took, and leave out with what."""
 
     TOLD = frozenset({
-        "agent", "app", "approval", "attempt", "call", "cancel_requested", "changed", "channel", "cost_usd", "decision",
-        "delay_seconds", "delivery", "done", "failed", "fingerprint", "forked_from", "from", "from_checkpoint", "grant",
-        "in_doubt", "input_tokens", "kind", "missing", "model", "name", "operation", "outcome", "output_tokens",
-        "policy", "reason", "request", "resumed_from", "seconds", "set_aside", "since", "skipped", "task", "to", "tool",
-        "tool_calls", "total", "verb", "waited_seconds", "waits_for_person", "worker",
+        "agent", "app", "approval", "attempt", "call", "cancel_requested", "changed", "channel", "conflict", "cost_usd",
+        "decision", "delay_seconds", "delivery", "done", "failed", "fingerprint", "forked_from", "from",
+        "from_checkpoint", "grant", "in_doubt", "input_tokens", "kind", "missing", "model", "name", "operation",
+        "outcome", "output_tokens", "policy", "reason", "request", "resumed_from", "revision", "seconds", "session",
+        "set_aside", "since", "skipped", "task", "to", "tool", "tool_calls", "total", "verb", "waited_seconds",
+        "waits_for_person", "worker",
     })  # fmt: skip
 
     def without(self, value: Any) -> Any:

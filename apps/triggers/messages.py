@@ -29,7 +29,7 @@ LARGEST_PAYLOAD = 256 * 1024  # bytes as JSON
 _FACTS = (
     "approval", "kind", "tool", "policy", "decision", "outcome", "missing", "comment", "reason", "attempt", "error",
     "delay_seconds", "waited_seconds", "fingerprint", "from", "to", "task", "forked_from", "operation", "verb", "total",
-    "done", "skipped", "failed", "channel", "agent", "app", "grant", "name",
+    "done", "skipped", "failed", "channel", "agent", "app", "grant", "name", "conflict",
 )  # fmt: skip
 
 _WORDS: dict[str, str] = {
@@ -52,6 +52,7 @@ _WORDS: dict[str, str] = {
     EventType.NOTIFICATION_DISABLED: "The notification channel {channel} was switched off",
     TEST: "A test of the notification channel {channel}",
 }
+_OF_SESSION = "{agent} has changed the state of session {session}"
 _LABELS = {
     "agent": "Agent", "task": "Task", "tool": "Tool", "decision": "Decision", "actor": "By", "comment": "Comment",
     "reason": "Reason", "attempt": "Attempt", "risk": "Risk", "expires_at": "Due",
@@ -126,8 +127,10 @@ def _absolute(app: App, path: str) -> str:
 def subject(message: dict[str, Any]) -> str:
     """In one line, what it is about."""
     kind: str = message["type"]
-    words = _WORDS.get(kind, kind.replace("_", " ").capitalize())
     data = message["data"]
+    words = _WORDS.get(kind, kind.replace("_", " ").capitalize())
+    if kind == EventType.STATE_CHANGED and "to" not in data:
+        words = _OF_SESSION
     known = {"agent": message["app"], **data, "tool": data.get("tool") or data.get("kind", "…")}
     return one_line(words.format_map(defaultdict(lambda: "…", known)))
 

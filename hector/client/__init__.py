@@ -26,6 +26,7 @@ from hector.client.events import Events
 from hector.client.exchange import Options
 from hector.client.limits import LimitGroup
 from hector.client.notifications import Notifications
+from hector.client.sessions import Sessions
 from hector.client.tasks import Tasks
 from hector.client.tokens import Tokens
 
@@ -47,6 +48,7 @@ class _Operations(Generic[C]):
         self.dead_letters: DeadLetters[C] = DeadLetters(connection)
         self.entry_points: EntryPoints[C] = EntryPoints(connection)
         self.events: Events[C] = Events(connection)
+        self.sessions: Sessions[C] = Sessions(connection)
         self.notifications: Notifications[C] = Notifications(connection)
         self.limits: LimitGroup[C] = LimitGroup(connection)
         self.tokens: Tokens[C] = Tokens(connection)

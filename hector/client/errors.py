@@ -170,6 +170,12 @@ class Expired(Conflict):
     of_code = "expired"
 
 
+class SessionBusy(Conflict):
+    """Tasks of the session have not ended."""
+
+    of_code = "session_busy"
+
+
 class RevisionConflict(Conflict):
     """Another revision of the configuration came since the one that was looked at."""
 

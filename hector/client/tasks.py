@@ -67,6 +67,7 @@ class Task(Record):
     agent: str
     agent_version: str
     session: str | None
+    isolation: str | None
     entry_point: str | None
     status: str
     input: dict[str, Any]
@@ -171,6 +172,7 @@ class Tasks(Group[C]):
         input: str | Mapping[str, Any],
         *,
         session: str | None = None,
+        isolation: str | None = None,
         priority: int | None = None,
         run_at: datetime | None = None,
         timeout_seconds: float | None = None,
@@ -193,6 +195,7 @@ class Tasks(Group[C]):
             agent=agent,
             input=input,
             session=session,
+            isolation=isolation,
             priority=priority,
             run_at=run_at,
             timeout_seconds=timeout_seconds,

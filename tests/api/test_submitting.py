@@ -30,6 +30,7 @@ def test_a_task_looks_as_documented(operator: Person) -> None:
         "id": task["id"],
         "agent": "echo",
         "session": "s-1",
+        "isolation": "shared",
         "entry_point": None,
         "status": "pending",
         "input": {"text": "hello"},

@@ -44,6 +44,7 @@ PRINTED = {  # what a page promises that its commands print
         "Hello, Mia!",
         "execution_resumed",
     ],
+    "docs/sessions.md": ["customer-17", '"part_kind":"tool-return"', '"results":[]'],
     "docs/tools.md": ["$HOME; rm -rf /\\n", "which Apps may not reach"],
 }
 RECEIVER = "9009"  # the port of a page's own server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.agents.session import session
 from tests.system.programs import log
 
 
@@ -21,3 +22,9 @@ async def charge(amount: int) -> str:
     """Charges a card; must not run twice."""
     log("charge")
     return f"charged {amount}"
+
+
+async def keep(text: str) -> str:
+    """Adds to a list in the session; declared idempotent, which it is."""
+    session()["kept"] = [*session().get("kept", ()), text]
+    return "kept"

@@ -50,6 +50,7 @@ class Scenario:
     installation: Installation
     starter: Starter
     document: dict[str, Any] = field(default_factory=lambda: DOCUMENT)
+    options: dict[str, Any] = field(default_factory=dict)  # of the task
     faults: list[str] = field(default_factory=list)
     task: Task = field(init=False)
 
@@ -71,7 +72,7 @@ class Scenario:
         with self.installation.inside():
             apply(lifecycle.get("default"), self.document, by="tests")
             with in_app("default") as app:
-                self.task = submit(app, "agent", "go")
+                self.task = submit(app, "agent", "go", **self.options)
 
     # --- Hosts and faults -------------------------------------------------------------------------------------------
     def arm(self, point: Point, action: str, *, visit: int = 1) -> Path:

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 from apps.agents.errors import PermanentError, RetryableError
+from apps.agents.session import session
 
 calls: Counter[str] = Counter()
 release = threading.Event()  # what `hold` waits for
@@ -132,3 +133,21 @@ def charge_any(amount: int | str) -> str:
     """Charges a card whatever is asked for."""
     calls["charge_any"] += 1
     return f"charged {amount}"
+
+
+def count_up(value: dict[str, Any]) -> int:
+    """Counts in the session; waits until it is released if it is told to."""
+    state = session()
+    state["count"] = state.get("count", 0) + value.get("by", 1)
+    calls["count_up"] += 1
+    if value.get("hold"):
+        assert release.wait(30)
+    if value.get("fail"):
+        raise RuntimeError("after it has counted")
+    return int(state["count"])
+
+
+def note(text: str) -> str:
+    """Notes something in the session."""
+    session()["notes"] = [*session().get("notes", ()), text]
+    return "noted"

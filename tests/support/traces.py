@@ -59,7 +59,7 @@ class Filled:
 
 
 def _models(label: str) -> list[Any]:
-    return list(apps.get_app_config(label.rpartition(".")[2]).get_models())
+    return [model for config in apps.get_app_configs() if config.name == label for model in config.get_models()]
 
 
 def fill(app: App) -> Filled:

@@ -129,6 +129,13 @@ class Retry(Spec):
     """The longest wait."""
 
 
+class History(Spec):
+    """How much of its session's conversation a task begins with. The session itself keeps all of it."""
+
+    window: Annotated[int, Field(ge=2, le=10_000)] = 200
+    """The newest so many messages, in whole tasks: what one task has said is not torn apart."""
+
+
 class AgentConfig(Spec):
     """What every agent may say."""
 
@@ -161,6 +168,8 @@ class LLMAgent(AgentConfig):
     """JSON Schema of the result, an object; left out, the result is text."""
     limits: Limits = Limits()
     """What one task may use."""
+    history: History = History()
+    """What a task with a session is told of the tasks before it."""
 
 
 class FunctionAgent(AgentConfig):

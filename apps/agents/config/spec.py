@@ -17,6 +17,7 @@ from apps.agents.config.schema import (
     AgentConfig,
     Document,
     FunctionAgent,
+    History,
     Limits,
     LLMAgent,
     OneOf,
@@ -49,6 +50,7 @@ class AgentSpec(BaseModel):
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
     limits: Limits = Limits()
+    history: History = History()
     retry: Retry = Retry()
     timeout: Duration | None = None
 
@@ -78,6 +80,7 @@ def resolve(document: Document, name: str) -> AgentSpec:
                 policies=_policies(document, agent, tools.values()),
                 output_schema=agent.output_schema,
                 limits=agent.limits,
+                history=agent.history,
                 **common,
             )
         case FunctionAgent():

@@ -5,9 +5,9 @@ Registering is cheap: Pydantic AI and the MCP client are imported with the first
 
 from __future__ import annotations
 
-from apps.agents.tools import ask_human, command, function, http, mcp
+from apps.agents.tools import ask_human, command, function, http, mcp, session
 
 
 def register() -> None:
-    for tool_type in (ask_human, command, function, http, mcp):
+    for tool_type in (ask_human, command, function, http, mcp, session):
         tool_type.register()

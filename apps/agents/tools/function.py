@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from apps.agents import handlers, registry
 from apps.agents.threads import in_thread
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 class FunctionSpec(registry.ToolSpec):
+    uses_session: ClassVar[bool] = True
+
     handler: str
 
 
@@ -30,7 +32,7 @@ def build(name: str, spec: FunctionSpec, context: registry.BuildContext) -> Abst
     from pydantic_ai.toolsets import FunctionToolset
 
     tool: Tool[Any] = Tool(
-        _guarded(handlers.load(spec.handler)),
+        guarded(handlers.load(spec.handler)),
         name=name,
         description=spec.description or None,
         metadata=registry.tool_metadata(name, spec),
@@ -38,7 +40,7 @@ def build(name: str, spec: FunctionSpec, context: registry.BuildContext) -> Abst
     return FunctionToolset([tool], id=name)
 
 
-def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` as a coroutine function of the same signature whose faults are told to the model."""
     from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelRetry, ToolFailed
 

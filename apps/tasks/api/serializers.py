@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.tasks.events import is_custom_name, is_type
-from apps.tasks.models import Attempt, Checkpoint, Event, Task, TaskStatus, UniqueScope
+from apps.tasks.models import Attempt, Checkpoint, Event, Isolation, Task, TaskStatus, UniqueScope
 from apps.tenancy.http.fields import (
     Body,
     Instant,
@@ -41,7 +41,14 @@ class TaskInput(serializers.JSONField):
 class NewTaskBody(Body):
     agent = Text(max_length=100, help_text="The agent's name.")
     input = TaskInput(help_text="Text, or an object that fits the agent's input schema.")
-    session = OptionalText(max_length=200, allow_null=True)
+    session = OptionalText(
+        max_length=200, allow_null=True, help_text="What the agent's tasks that name the same one have in common."
+    )
+    isolation = serializers.ChoiceField(
+        choices=Isolation.choices,
+        required=False,
+        help_text="What the task shares with the others of its session; `shared` if nothing is said.",
+    )
     priority = WholeNumber(
         min_value=-100, max_value=100, required=False, default=0, help_text="The higher, the sooner."
     )
@@ -74,6 +81,8 @@ class NewTaskBody(Body):
     unique_period = Period(required=False, help_text="Seconds, or text such as `30s`, `5m`, `2h`, `1d`.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "isolation" in attrs and not attrs.get("session"):
+            raise serializers.ValidationError({"isolation": "Means nothing without a session."})
         scope = attrs.get("unique_scope", UniqueScope.PERIOD if "unique_period" in attrs else UniqueScope.ACTIVE)
         if attrs.get("unique_key") is None:
             lost = [name for name in ("unique_scope", "unique_period") if name in attrs]
@@ -171,6 +180,7 @@ class OpenApprovalOut(serializers.Serializer[Any]):
 class TaskOut(serializers.ModelSerializer[Task]):
     agent_version = serializers.CharField(source="agent_version.digest", help_text="The version that the task pins.")
     session = serializers.SerializerMethodField()
+    isolation = serializers.SerializerMethodField(help_text="isolated or shared; null without a session.")
     input = extend_schema_field({"type": "object", "additionalProperties": True})(serializers.JSONField)()
     output = extend_schema_field(_ANY_JSON)(serializers.JSONField)(allow_null=True)
     error = ErrorOut(allow_null=True)
@@ -189,14 +199,18 @@ class TaskOut(serializers.ModelSerializer[Task]):
     class Meta:
         model = Task
         fields = [
-            "id", "agent", "agent_version", "session", "entry_point", "status", "input", "output", "error", "priority",
-            "tags", "metadata", "attempt", "max_retries", "next_attempt_at", "deadline", "usage", "approvals",
-            "created_at", "started_at", "finished_at", "forked_from", "forked_at_checkpoint", "checkpoint_bytes",
+            "id", "agent", "agent_version", "session", "isolation", "entry_point", "status", "input", "output", "error",
+            "priority", "tags", "metadata", "attempt", "max_retries", "next_attempt_at", "deadline", "usage",
+            "approvals", "created_at", "started_at", "finished_at", "forked_from", "forked_at_checkpoint",
+            "checkpoint_bytes",
         ]  # fmt: skip
         read_only_fields = fields
 
     def get_session(self, task: Task) -> str | None:
         return task.session or None
+
+    def get_isolation(self, task: Task) -> str | None:
+        return task.isolation or None
 
     @extend_schema_field(OpenApprovalOut(many=True))
     def get_approvals(self, task: Task) -> list[Any]:

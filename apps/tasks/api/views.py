@@ -39,7 +39,7 @@ from apps.tasks.api.stream import EventStream, EventStreamRenderer, LiveEvents
 from apps.tasks.api.waiting import Share, client_socket, long_answers, rests_within, wait_asked
 from apps.tasks.errors import IllegalTransition, InputInvalid, NoNewestVersion, NotResumable, NotUnique, UnknownAgent
 from apps.tasks.lifecycle import NewTask
-from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Task, TaskStatus
+from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Isolation, Task, TaskStatus
 from apps.tasks.search import TaskFilter, search, with_version
 from apps.tenancy.http.fields import ReasonBody
 from apps.tenancy.http.openapi import listed
@@ -150,6 +150,8 @@ def accepted(request: Request, task: Task, *, replayed: bool) -> Response:
 
 def _new_task(body: dict[str, Any]) -> NewTask:
     body["session"] = body["session"] or ""
+    if "isolation" in body:
+        body["isolation"] = Isolation(body["isolation"])
     return NewTask(**body)
 
 
