@@ -1,7 +1,6 @@
 """The API of the installation on this machine, without a server: requests are answered in this process.
 
-What the API does, and how it refuses, is therefore the same here as over HTTP. Django must be set up. The caller is
-whoever has a shell here, a platform operator, and is named in the audit trail.
+What the API does, and how it refuses, is therefore the same here as over HTTP. Django must be set up.
 """
 
 from __future__ import annotations
@@ -17,27 +16,26 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
 
-from apps.accounts.permissions import Caller, Role
+from apps.accounts.permissions import Caller
 from apps.tenancy.http.authentication import CALLER
 from hector.client import AsyncClient, Client
 
 THREADS = 32
 
 
-def client(actor: str, *, app: str | None = None) -> Client:
-    return Client(_address(), app=app, timeout=60.0, transport=httpx2.WSGITransport(_answering(actor)))
+def client(caller: Caller, *, app: str | None = None) -> Client:
+    return Client(_address(), app=app, retries=0, transport=httpx2.WSGITransport(_answering(caller)))
 
 
-def async_client(actor: str, *, app: str | None = None) -> tuple[AsyncClient, Callable[[], None]]:
+def async_client(caller: Caller, *, app: str | None = None) -> tuple[AsyncClient, Callable[[], None]]:
     """A client whose requests are answered in threads, and what ends these when it is closed."""
-    transport = InThreads(_answering(actor))
-    return AsyncClient(_address(), app=app, timeout=60.0, transport=transport), transport.stop
+    transport = InThreads(_answering(caller))
+    return AsyncClient(_address(), app=app, transport=transport), transport.stop
 
 
-def _answering(actor: str) -> Callable[..., Iterable[bytes]]:
-    """The WSGI application, for which everything comes from the actor."""
+def _answering(caller: Caller) -> Callable[..., Iterable[bytes]]:
+    """The WSGI application, for which everything comes from the caller."""
     answer = WSGIHandler()
-    caller = Caller(actor, Role.ADMIN, is_platform_operator=True)
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         answered: Iterable[bytes] = answer({**environ, CALLER: caller}, start_response)

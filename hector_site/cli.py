@@ -33,11 +33,16 @@ class Command:
 
     summary: str
     groups: tuple[options.Group, ...] = (options.COMMON,)
-    own_arguments: bool = False  # Django's parser reads what the groups leave
+    own_arguments: bool = False  # Django's parser reads what the groups leave …
+    by_api: bool = False  # … or that of `hector.commands`
 
 
 def _django(summary: str) -> Command:
     return Command(summary, own_arguments=True)
+
+
+def _by_api(summary: str) -> Command:
+    return Command(summary, own_arguments=True, by_api=True)
 
 
 RUN = {
@@ -47,6 +52,13 @@ RUN = {
     ),
     "web": Command("the web server alone", (options.ADDRESS, options.ISSUER, options.COMMON, options.QUEUE)),
     "worker": Command("a host's workers alone", (options.COMMON, options.QUEUE)),
+}
+USE = {
+    "run": _by_api("submits a task, and waits for its result if asked to"),
+    "tasks": _by_api("lists tasks"),
+    "logs": _by_api("prints what happened to a task, and what happens"),
+    "entry-points": _by_api("lists what starts work, and what it has started"),
+    "trigger": _by_api("starts an entry point's work now"),
 }
 CONFIGURE = {
     "init": _django("writes a hector.yaml to start from"),
@@ -89,6 +101,7 @@ INSPECT = {
 }
 GROUPS = {
     "Run": RUN,
+    "Use agents, here or at --url": USE,
     "Configure": CONFIGURE,
     "Decide": DECIDE,
     "Maintain": MAINTAIN,
@@ -128,7 +141,7 @@ def _main(arguments: list[str]) -> int:
         if name == "version":  # Django's own would tell Django's
             print(VERSION)
             return 0
-        code = _run(name, rest)
+        code = _use(name, rest) if command.by_api else _run(name, rest)
         if command.own_arguments and {"-h", "--help"} & set(rest):
             print("\n" + _common_help())
         return code
@@ -177,6 +190,12 @@ def _take_options(name: str, command: Command, arguments: list[str]) -> tuple[di
     else:
         namespace, rest = parser.parse_args(arguments), []
     return options.into_environment(namespace, command.groups), rest
+
+
+def _use(name: str, arguments: list[str]) -> int:
+    from hector import commands
+
+    return commands.main(name, arguments)
 
 
 def _run(name: str, arguments: list[str]) -> int:

@@ -228,6 +228,7 @@ _WITHOUT = ("init", "validate", "version", "openapi")
 _WITH = (
     *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "reencrypt"),
     *("suspend_app", "resume_app", "delete_app", "export_app", "import_app", "limit"),
+    *("run", "tasks", "logs", "entry-points", "trigger"),
     *("approvals", "approve", "reject", "grants", "revoke"),
     *("createsuperuser", "changepassword", "clearsessions"),
     *("check", "shell", "dbshell", "makemigrations", "showmigrations", "sqlmigrate"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hector.runtime.engine import Engine
 
 SETTINGS = "hector.runtime.settings"
-ACTOR = "program"
+ACTOR = "program"  # how events and revisions name it
 TRIES = 5  # at a document that others change at the same time
 
 
@@ -33,9 +33,10 @@ def engine_of(config: AgentRuntimeConfig) -> Engine:
 
 
 def client_of(config: AgentRuntimeConfig) -> tuple[AsyncClient, Callable[[], None]]:
+    from apps.accounts.permissions import Caller, Role
     from hector import local
 
-    return local.async_client(ACTOR, app=config.app)
+    return local.async_client(Caller(ACTOR, Role.ADMIN, is_platform_operator=True), app=config.app)
 
 
 def _set_up(config: AgentRuntimeConfig) -> None:

@@ -30,6 +30,7 @@ PRINTED = {  # what a page promises that its commands print
     "docs/approvals.md": ["tool_call refund (risk: high)", "Pay this back?", "refunded 200 for A-2"],
     "docs/api.md": ['"text":"Hello from acme"}', "event: execution_completed", "TICKETS_TOKEN"],
     "docs/apps.md": ["suspended", "The App toys is active", "The App toys-2 is here", "The App toys is deleted"],
+    "docs/command-line.md": ["execution_completed", '"most_common"', "unknown_agent"],
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
     "docs/entry-points.md": ["anna asks: Where is my order?", "paused"],
     "docs/durability.md": ["Nothing is wrong."],

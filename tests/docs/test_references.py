@@ -25,6 +25,7 @@ from apps.agents.tools.command import CommandLimits
 from apps.approvals.models import Decision
 from apps.tasks.events import EventType
 from apps.tasks.models import TaskStatus
+from hector import commands
 from hector_site import cli, options
 from tests.docs.pages import PAGES, Block, Page, page
 from tests.support.installation import ROOT
@@ -95,7 +96,13 @@ def flags(command: str) -> set[str]:
     product = cli.COMMANDS[command]
     known = {flag for group in product.groups for option in group.options for flag in (option.flag, option.short)}
     known |= {"--help"}
-    if product.own_arguments:
+    if product.by_api:
+        known |= {
+            flag
+            for action in commands.parser(command, commands.all_commands()[command])._actions
+            for flag in action.option_strings
+        }
+    elif product.own_arguments:
         parser = load_command_class(get_commands()[command], command).create_parser("hector", command)
         known |= {flag for action in parser._actions for flag in action.option_strings}
     return known
@@ -113,7 +120,7 @@ def test_every_command_and_flag_exists(shown: Page) -> None:
         given = {argument for argument in arguments if re.match(r"--?[a-z]", argument)}
         assert given <= flags(command), (command, given - flags(command))
     known = {flag for option in settings_options() for flag in (option.flag, option.short)}
-    for command in ("apply", "approvals", "approve", "check_integrity", "keys", "revoke"):
+    for command in ("run", "tasks", "apply", "approvals", "approve", "check_integrity", "keys", "revoke"):
         known |= flags(command)
     for span in shown.spans():
         if re.match(r"--[a-z]", span):

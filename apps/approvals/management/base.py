@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
@@ -15,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from rest_framework.exceptions import ParseError
 
-from apps.accounts.permissions import Caller
-from apps.approvals import lifecycle, rights
+from apps.accounts import shell
+from apps.approvals import lifecycle
 from apps.approvals.api import ApprovalOut, shown
 from apps.approvals.errors import ApprovalError
 from apps.approvals.models import Approval
@@ -64,7 +62,7 @@ class DecidingCommand(ApprovalCommand):
             if approval is None:
                 self.leave(f"There is no approval {id} in the App {app}.")
             how = self.decision(approval, **options)
-            decided = lifecycle.decide(entered, approval, by=local_person(), comment=options["comment"], **how)
+            decided = lifecycle.decide(entered, approval, by=shell.person(), comment=options["comment"], **how)
             if json:
                 self.print_json(ApprovalOut(shown(Approval.objects.filter(pk=id)).get()).data)
             else:
@@ -73,16 +71,6 @@ class DecidingCommand(ApprovalCommand):
     def decision(self, approval: Approval, **options: Any) -> dict[str, Any]:
         """What `lifecycle.decide` gets: the decision and what belongs to it."""
         raise NotImplementedError
-
-
-def local_person() -> Caller:
-    """Whoever has a shell here: a platform operator, known by the name that the system has for them."""
-    number = os.getuid()
-    try:
-        name = pwd.getpwuid(number).pw_name
-    except KeyError:  # as in many a container
-        name = str(number)
-    return rights.operator(f"command line ({name})")
 
 
 def json_value(text: str) -> Any:

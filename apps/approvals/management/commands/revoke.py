@@ -7,9 +7,10 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
+from apps.accounts import shell
 from apps.approvals import grants
 from apps.approvals.grants_api import GrantOut
-from apps.approvals.management.base import ApprovalCommand, local_person
+from apps.approvals.management.base import ApprovalCommand
 from apps.approvals.models import Grant
 from apps.tenancy import lifecycle
 from apps.tenancy.context import in_app
@@ -28,7 +29,7 @@ class Command(ApprovalCommand):
             grant = Grant.objects.filter(pk=id).first()
             if grant is None:
                 self.leave(f"There is no grant {id} in the App {app}.")
-            revoked = grants.revoke(grant, by=local_person(), reason=reason)
+            revoked = grants.revoke(grant, by=shell.person(), reason=reason)
         if options["json"]:
             self.print_json(GrantOut(revoked).data)
         else:
