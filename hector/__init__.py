@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     from hector.client import AsyncClient as AsyncClient
     from hector.client import Client as Client
     from hector.client import errors as errors
+    from hector.client.events import EventType as EventType
     from hector.runtime import AgentRuntime as AgentRuntime
     from hector.runtime import AgentRuntimeConfig as AgentRuntimeConfig
     from hector.runtime import CannotStart as CannotStart
+    from hector.runtime import EntryPointSpec as EntryPointSpec
     from hector.runtime import configure_logging as configure_logging
     from hector.runtime.callables import agent as agent
     from hector.runtime.callables import tool as tool
 
 _FROM = {
     "hector.client": ("Client", "AsyncClient", "errors"),
-    "hector.runtime": ("AgentRuntime", "AgentRuntimeConfig", "CannotStart", "configure_logging"),
+    "hector.client.events": ("EventType",),
+    "hector.runtime": ("AgentRuntime", "AgentRuntimeConfig", "CannotStart", "EntryPointSpec", "configure_logging"),
     "hector.runtime.callables": ("agent", "tool"),
 }
 
@@ -39,6 +42,8 @@ __all__ = [
     "AsyncClient",
     "CannotStart",
     "Client",
+    "EntryPointSpec",
+    "EventType",
     "agent",
     "configure_logging",
     "errors",

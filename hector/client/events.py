@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -12,6 +13,45 @@ from hector.client.connection import Async, Sync
 from hector.client.tasks import Event
 
 C = TypeVar("C", Sync, Async)
+
+
+class EventType(StrEnum):
+    """What can happen; docs/api.md tells what each of them says."""
+
+    STATE_CHANGED = "state_changed"
+    EXECUTION_STARTED = "execution_started"
+    EXECUTION_COMPLETED = "execution_completed"
+    EXECUTION_FAILED = "execution_failed"
+    EXECUTION_CANCELLED = "execution_cancelled"
+    EXECUTION_PAUSED = "execution_paused"
+    EXECUTION_RESUMED = "execution_resumed"
+    APPROVAL_REQUESTED = "approval_requested"
+    APPROVAL_DECIDED = "approval_decided"
+    APPROVAL_REMINDED = "approval_reminded"
+    APPROVAL_ESCALATED = "approval_escalated"
+    APPROVAL_EXPIRED = "approval_expired"
+    GRANT_USED = "grant_used"
+    GRANT_REVOKED = "grant_revoked"
+    RETRY_SCHEDULED = "retry_scheduled"
+    FORKED = "forked"
+    DEAD_LETTERED = "dead_lettered"
+    DEAD_LETTER_DISCARDED = "dead_letter_discarded"
+    OPERATION_STARTED = "operation_started"
+    OPERATION_STOPPED = "operation_stopped"
+    OPERATION_COMPLETED = "operation_completed"
+    NOTIFICATION_DISABLED = "notification_disabled"
+    NOTIFICATION_ENABLED = "notification_enabled"
+    NOTIFICATION_TESTED = "notification_tested"
+    NOTIFICATION_REDELIVERED = "notification_redelivered"
+    ENTRY_POINT_PAUSED = "entry_point_paused"
+    ENTRY_POINT_RESUMED = "entry_point_resumed"
+    TIMER_FIRED = "timer_fired"
+    TIMER_SKIPPED = "timer_skipped"
+    LLM_STARTED = "llm_started"
+    LLM_COMPLETED = "llm_completed"
+    TOOL_CALL_STARTED = "tool_call_started"
+    TOOL_CALL_COMPLETED = "tool_call_completed"
+    CUSTOM = "custom"
 
 
 class AppEvent(Event):

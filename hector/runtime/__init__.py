@@ -13,49 +13,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from hector.client.errors import HectorError
+from hector.client.events import AppEvent, EventType
 from hector.client.tasks import Task
+from hector.runtime.config import AgentRuntimeConfig, CannotStart, EntryPointSpec
+from hector.runtime.listening import Handler, Listeners
+from hector.runtime.stats import Stats, stats_of
 
 if TYPE_CHECKING:
     from hector.client import AsyncClient
     from hector.runtime.engine import Engine
-
-Document = dict[str, Any]
-
-
-class CannotStart(HectorError):
-    """The runtime cannot start; the text says why and what to do."""
-
-
-@dataclass(frozen=True)
-class AgentRuntimeConfig:
-    """Which installation, and how.
-
-    `home`: the directory for state (HECTOR_HOME, or `.hector`); `database`: its URL (SQLite in `home`); `app`: whose
-    agents and tasks; `document`: the App's configuration, as an object, YAML text, or a file: it is put in force at the
-    start. Left out, the one in force stays. `slots`: tasks that run at the same time; `grace`: seconds that a stop may
-    take; `settings`: other `HECTOR_…` variables.
-    """
-
-    home: str | Path | None = None
-    database: str | None = None
-    app: str = "default"
-    document: Document | str | Path | None = None
-    slots: int = 32
-    grace: float = 30.0
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    def variables(self) -> dict[str, str]:
-        database = self.database
-        if database is None and self.home is not None:  # and not what a variable says of another home
-            database = f"sqlite://{Path(self.home).absolute()}/hector.db"
-        own = {"HECTOR_HOME": self.home, "HECTOR_DATABASE": database, "HECTOR_GRACE": self.grace}
-        return {name: str(value) for name, value in {**own, **self.settings}.items() if value is not None}
 
 
 class AgentRuntime:
@@ -65,12 +34,30 @@ class AgentRuntime:
         self.config = config or AgentRuntimeConfig()
         self._engine: Engine | None = None
         self._client: AsyncClient | None = None
+        self._entry_points: dict[str, EntryPointSpec] = {}
+        self._listeners = Listeners()
 
     @property
     def client(self) -> AsyncClient:
         if self._client is None:
             raise CannotStart("the runtime has not been started: `await runtime.start()`")
         return self._client
+
+    def register_entry_point(self, spec: EntryPointSpec) -> None:
+        """Puts an entry point in force at the next start, beside those of the document."""
+        self._entry_points[spec.id] = spec
+
+    def on(self, type: EventType | str, handler: Handler | None = None) -> Any:
+        """Calls the handler, a function or a coroutine function, for each event of the type from the start on.
+
+        Also a decorator. One at a time, in order, in the program's event loop, and as long as the runtime runs: what is
+        to survive the program is an entry point of type `event`. A handler that raises is logged, and the next event
+        follows.
+        """
+        if handler is None:
+            return lambda decorated: self.on(type, decorated)
+        self._listeners.add(str(type), handler)
+        return handler
 
     async def start(self) -> None:
         """Migrates, puts the document and the program's functions in force, and begins to work.
@@ -81,8 +68,9 @@ class AgentRuntime:
             raise CannotStart("the runtime has been started already")
         from hector.runtime import starting
 
-        self._engine = await asyncio.to_thread(starting.engine_of, self.config)
+        self._engine = await asyncio.to_thread(starting.engine_of, self.config, self._entry_points)
         self._client, self._end_threads = starting.client_of(self.config)
+        await self._listeners.start(self._client)
         self._engine.start()
 
     async def stop(self) -> None:
@@ -91,6 +79,7 @@ class AgentRuntime:
         if engine is None:
             return
         await asyncio.to_thread(engine.stop)
+        await self._listeners.stop()
         client, self._client = self.client, None
         await client.close()
         await asyncio.to_thread(self._end_threads)
@@ -107,6 +96,14 @@ class AgentRuntime:
     async def submit(self, agent: str, input: str | Mapping[str, Any], **options: Any) -> str:
         """Accepts a task of an agent; its id. `options` are those of `client.tasks.submit`."""
         return (await self.client.tasks.submit(agent, input, **options)).id
+
+    async def trigger(self, id: str, input: str | Mapping[str, Any] | None = None) -> str:
+        """Starts an entry point's work now; the id of its task. Raises Conflict where it starts none, and says why."""
+        return (await self.client.entry_points.trigger(id, input)).id
+
+    async def get_stats(self) -> Stats:
+        """What runs and waits now, of the App and of each entry point."""
+        return await stats_of(self.client, self.config.app)
 
     async def wait_for_completion(self, id: str, timeout: float | None = None) -> Task:
         """The task, once it has ended.
@@ -127,4 +124,13 @@ def configure_logging(level: str = "info", format: Literal["json", "human", "aut
     logs.configure({"level": level, "format": logs.chosen_format(format), "file": ""})
 
 
-__all__ = ["AgentRuntime", "AgentRuntimeConfig", "CannotStart", "configure_logging"]
+__all__ = [
+    "AgentRuntime",
+    "AgentRuntimeConfig",
+    "AppEvent",
+    "CannotStart",
+    "EntryPointSpec",
+    "EventType",
+    "Stats",
+    "configure_logging",
+]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import django
 from django.apps import apps
 
-from hector.runtime import CannotStart, callables
+from hector.runtime import callables
+from hector.runtime.config import AgentRuntimeConfig, CannotStart, Document, EntryPointSpec
 
 if TYPE_CHECKING:
     from hector.client import AsyncClient
-    from hector.runtime import AgentRuntimeConfig
     from hector.runtime.engine import Engine
 
 SETTINGS = "hector.runtime.settings"
@@ -21,13 +21,13 @@ ACTOR = "program"  # how events and revisions name it
 TRIES = 5  # at a document that others change at the same time
 
 
-def engine_of(config: AgentRuntimeConfig) -> Engine:
+def engine_of(config: AgentRuntimeConfig, entry_points: Mapping[str, EntryPointSpec]) -> Engine:
     """Raises CannotStart."""
     from hector_site.env import BadSetting
 
     try:
         _set_up(config)
-        return _prepared(config)
+        return _prepared(config, entry_points)
     except BadSetting as error:
         raise CannotStart(str(error)) from None
 
@@ -56,7 +56,7 @@ def _set_up(config: AgentRuntimeConfig) -> None:
         raise CannotStart(f"this process has another installation already, by its {', '.join(differing)}")
 
 
-def _prepared(config: AgentRuntimeConfig) -> Engine:
+def _prepared(config: AgentRuntimeConfig, entry_points: Mapping[str, EntryPointSpec]) -> Engine:
     from django.db import connections
 
     from apps.agents import handlers
@@ -70,7 +70,7 @@ def _prepared(config: AgentRuntimeConfig) -> Engine:
         working = work_here(alone=bool(own))
         try:
             handlers.of_this_program |= own
-            _put_in_force(config)
+            _put_in_force(config, entry_points)
         except BaseException:
             working.close()
             raise
@@ -93,8 +93,8 @@ def _own_modules() -> set[str]:
     return own
 
 
-def _put_in_force(config: AgentRuntimeConfig) -> None:
-    """Applies the document with the program's functions in it; nothing changes where all of that is in force."""
+def _put_in_force(config: AgentRuntimeConfig, entry_points: Mapping[str, EntryPointSpec]) -> None:
+    """Applies the document with what the program has declared in it; nothing changes where all of that is in force."""
     from apps.agents.config import apply as revisions
     from apps.agents.config.faults import ConfigInvalid
     from apps.tenancy import lifecycle
@@ -107,7 +107,7 @@ def _put_in_force(config: AgentRuntimeConfig) -> None:
         raise CannotStart(str(error)) from None
     for left in reversed(range(TRIES)):
         current = revisions.current(app)
-        document = _with_functions(config, current.document if current else {"version": "2"})
+        document = _with_own(config, entry_points, current.document if current else {"version": "2"})
         try:
             revisions.apply(
                 app,
@@ -125,16 +125,22 @@ def _put_in_force(config: AgentRuntimeConfig) -> None:
             raise CannotStart(f"the document is refused:\n{faults}") from None
 
 
-def _with_functions(config: AgentRuntimeConfig, current: dict[str, Any]) -> dict[str, Any]:
+def _with_own(config: AgentRuntimeConfig, entry_points: Mapping[str, EntryPointSpec], current: Document) -> Document:
+    """The document, with what the program itself has declared."""
     document = _read(config) or current
-    for key, declared in (("tools", callables.tools), ("agents", callables.agents)):
-        if declared:
-            own = {name: function.as_document() for name, function in declared.items()}
+    declared: dict[str, Mapping[str, callables.Declared | EntryPointSpec]] = {
+        "tools": callables.tools,
+        "agents": callables.agents,
+        "entry_points": entry_points,
+    }
+    for key, entries in declared.items():
+        if entries:
+            own = {name: entry.as_document() for name, entry in entries.items()}
             document = {**document, key: {**document.get(key, {}), **own}}
     return document
 
 
-def _read(config: AgentRuntimeConfig) -> dict[str, Any] | None:
+def _read(config: AgentRuntimeConfig) -> Document | None:
     from pathlib import Path
 
     from apps.agents.config.reading import read

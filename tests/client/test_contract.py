@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 import pytest
 
+from apps.tasks.events import EventType as Written
 from apps.tenancy.http import problems
-from hector import Client, errors
+from hector import Client, EventType, errors
 from hector.client.calls import Call, Group, Record, _Described
 from tests.support.installation import ROOT
 
@@ -75,6 +76,10 @@ def test_every_code_that_has_a_class_is_one_that_the_api_gives() -> None:
     declared = [error for known in problems._declared for error in (known, *known.__subclasses__())]
     given = {error.code for error in declared if hasattr(error, "code")}
     assert set(errors._kinds(errors.APIError)) <= given | {"no_longer_kept"}
+
+
+def test_the_types_of_events_are_those_that_the_product_writes() -> None:
+    assert {kind.value for kind in EventType} == {kind.value for kind in Written}
 
 
 def called(name: str) -> Call[Any]:

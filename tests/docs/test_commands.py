@@ -43,6 +43,8 @@ PRINTED = {  # what a page promises that its commands print
         "unknown_agent there is no agent 'nobody'",
         "{'words': 2",
         "Hello, Mia!",
+        "Hello, Noah, good morning!",
+        "completed: greeter",
         "execution_resumed",
     ],
     "docs/sessions.md": ["customer-17", '"part_kind":"tool-return"', '"results":[]'],

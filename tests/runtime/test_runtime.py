@@ -13,7 +13,7 @@ import pytest
 import hector
 from apps.tasks.models import Task as Row
 from apps.tenancy.context import in_app
-from hector import AgentRuntime, AgentRuntimeConfig, CannotStart, errors
+from hector import AgentRuntime, AgentRuntimeConfig, CannotStart, EntryPointSpec, EventType, errors
 from hector_site.sharing import HomeTaken, work_here
 from tests.runtime import programs
 from tests.support.agents import call, document, scripted
@@ -63,6 +63,36 @@ def test_functions_are_tools_and_people_decide_about_their_calls() -> None:
 
     async def waits(runtime: AgentRuntime) -> bool:
         return bool([one async for one in runtime.client.approvals.list(status="open")])
+
+    asyncio.run(scenario())
+
+
+def test_an_entry_point_is_triggered_and_its_events_are_heard() -> None:
+    heard: list[tuple[str, str]] = []
+
+    async def scenario() -> None:
+        runtime = AgentRuntime(config=AgentRuntimeConfig(app="acme"))
+        runtime.register_entry_point(EntryPointSpec("twice", "repeat", input={"text": "{{ input }}, {{ input }}"}))
+
+        @runtime.on(EventType.EXECUTION_STARTED)
+        def starts(event: Any) -> None:
+            heard.append((event.type, event.entry_point))
+            raise ValueError("which keeps nothing back")
+
+        async with runtime:
+
+            @runtime.on(EventType.EXECUTION_COMPLETED)
+            async def ends(event: Any) -> None:
+                heard.append((event.type, event.task))
+
+            task = await runtime.wait_for_completion(await runtime.trigger("twice", "hello"), timeout=20)
+            assert (task.entry_point, task.output) == ("twice", {"again": "hello, hello"})
+            await until(lambda: asyncio.sleep(0, len(heard) == 2))
+            assert heard == [("execution_started", "twice"), ("execution_completed", task.id)]
+            stats = await runtime.get_stats()
+            assert stats.running <= 1 and not stats.entry_points["twice"].paused
+            with pytest.raises(errors.NotFound):
+                await runtime.trigger("nobody")
 
     asyncio.run(scenario())
 
