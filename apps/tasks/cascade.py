@@ -7,7 +7,7 @@ whatever else refers to what is deleted is refused by the database.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.db import models
@@ -18,8 +18,15 @@ Model = type[models.Model]
 Reference = tuple[Model, str, Any]  # who refers, by which column, and what becomes of it
 
 
-def delete(model: Model, keys: Sequence[Any], where: str, params: Sequence[Any]) -> Counter[str]:
-    """Deletes those of the rows that still fulfil the condition; the rows that went, by table.
+def delete(
+    model: Model,
+    keys: Sequence[Any],
+    where: str,
+    params: Sequence[Any],
+    *,
+    then: Callable[[list[Any]], object] = lambda _: None,
+) -> Counter[str]:
+    """Deletes those of the rows that still fulfil the condition; the rows that went, by table. `then` gets their ids.
 
     The rows themselves go first, which decides and locks; what refers to them follows in the same transaction, at
     whose end the database checks that nothing is left over.
@@ -33,6 +40,7 @@ def delete(model: Model, keys: Sequence[Any], where: str, params: Sequence[Any])
         gone[table] = len(rows)
         deleted = [key for (key,) in rows]
         _delete_referring(model, sql.placeholders(len(deleted)), deleted, gone)
+        then(deleted)
     return gone
 
 

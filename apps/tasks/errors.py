@@ -51,6 +51,15 @@ class UnknownAgent(TaskOperationError):
     code = "unknown_agent"
 
 
+class NoLongerKept(TaskOperationError):
+    """The task was there, and retention has removed it."""
+
+    code = "no_longer_kept"
+
+    def __init__(self, id: UUID) -> None:
+        super().__init__(f"The task {id} has ended and is no longer kept.")
+
+
 class InputInvalid(TaskOperationError):
     """The input does not fit the agent's input schema."""
 

@@ -341,6 +341,16 @@ class UniquePeriod(models.Model):
     expires_at = models.DateTimeField(db_index=True)
 
 
+class PrunedTask(models.Model):
+    """A task that retention has removed: for some days, who asks for it is told so (`apps.tasks.retention`)."""
+
+    id = models.UUIDField(primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["at"], name="pruned_task_at")]
+
+
 class IdempotencyKey(models.Model):
     """The first answer to a POST that carried an `Idempotency-Key`: what it made."""
 

@@ -2,7 +2,8 @@
 
 A task is kept until it has ended `tasks` seconds ago or `tasks_max` others have ended since. Never pruned: a task that
 has not ended; one with an open dead letter, or one resolved less than `dead_letters` ago; one that an idempotency key
-or a unique period still speaks for. A fork outlives its parent and only forgets its name.
+or a unique period still speaks for. A fork outlives its parent and only forgets its name. Of a task that was pruned its
+id is kept for another REMEMBERED, so that who asks for it is told.
 
 Pruning holds nobody up: batches of a few milliseconds, in a transaction each, with pauses between. On SQLite a batch
 writes to the App's file alone, so claims, which write to the shared one, do not even wait for a batch.
@@ -26,7 +27,7 @@ from django.utils import timezone
 from apps.queue import sql
 from apps.quotas.models import Use
 from apps.tasks import cascade
-from apps.tasks.models import DeadLetter, Event, IdempotencyKey, Operation, Task, UniquePeriod
+from apps.tasks.models import DeadLetter, Event, IdempotencyKey, Operation, PrunedTask, Task, UniquePeriod
 from apps.tenancy.context import in_app
 from apps.tenancy.models import App
 from hector_site.env import duration
@@ -36,6 +37,7 @@ BATCH_SECONDS = {"sqlite": 0.01, "postgresql": 0.02}  # what a batch should take
 LEAST, MOST = 10, 1000  # rows of a batch, without those that go with them
 READ = 5000  # ids at a time
 REST = 2.0  # a pause is so many times as long as the batch before it
+REMEMBERED = timedelta(days=7)  # how long it is known of a task that it was pruned
 RUN_SECONDS = 1800.0  # of one maintenance job; the next one goes on
 AGES = ("tasks", "dead_letters", "notifications")  # fields of a policy that are seconds; the others are counts
 
@@ -104,6 +106,7 @@ def _prunable(policy: Policy) -> dict[Kind, Condition]:
         IdempotencyKey: ("created_at <= %s", [sql.dt(now - settings.HECTOR_IDEMPOTENCY_PERIOD)]),
         UniquePeriod: ("expires_at <= %s", [sql.dt(now)]),
         Use: ("start + seconds <= %s", [int(now.timestamp())]),
+        PrunedTask: ("at <= %s", [sql.dt(now - REMEMBERED)]),
     }
     if policy.dead_letters:
         resolved = sql.dt(now - timedelta(seconds=policy.dead_letters))
@@ -153,10 +156,15 @@ def _prune_kind(kind: Kind, found: Condition, gone: Counter[str], until: float |
             return
         begun = time.monotonic()
         with _own_file_only(), transaction.atomic():
-            gone += cascade.delete(kind, batch, *found)
+            gone += cascade.delete(kind, batch, *found, then=_remember if kind is Task else lambda _: None)
         took = time.monotonic() - begun
         size = max(LEAST, min(MOST, round(size * min(2.0, BATCH_SECONDS[connection.vendor] / took))))
         time.sleep(took * REST)
+
+
+def _remember(deleted: list[Any]) -> None:
+    """Keeps the ids of tasks that are gone."""
+    PrunedTask.objects.bulk_create([PrunedTask(id=sql.as_uuid(key)) for key in deleted])
 
 
 def _candidates(kind: Kind, found: Condition) -> Iterator[Any]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from apps.tasks import retention
+from apps.tasks.models import IdempotencyKey
+from apps.tasks.models import Task as Row
+from apps.tenancy.context import in_app
+from apps.tenancy.tokens import issue_app_token
 from hector import errors
 from tests.support.environment import SECRETS
 from tests.support.http_server import Answer, LocalServer, Request
@@ -35,6 +42,22 @@ def test_waiting_tells_not_finished_unknown_and_failed_apart(client: Any) -> Non
         client.tasks.wait(UNKNOWN, timeout=5)
     with working():
         assert client.tasks.wait(task.id, timeout=20).error.code == "unexpected"
+
+
+def test_a_task_that_is_no_longer_kept_is_told_from_one_that_never_was(
+    client: Any, connect: Callable[..., Any], server: str
+) -> None:
+    with working():
+        task = client.tasks.run("echo", "hello", timeout=20)
+    with in_app("acme") as acme:
+        long_ago = timezone.now() - timedelta(days=31)
+        Row.objects.update(finished_at=long_ago)
+        IdempotencyKey.objects.update(created_at=long_ago)
+        retention.prune(acme)
+    with pytest.raises(errors.NoLongerKept, match=f"The task {task.id} has ended and is no longer kept"):
+        client.tasks.wait(task.id, timeout=5)
+    with pytest.raises(errors.NotFound):
+        connect(server, issue_app_token("globex")).tasks.get(task.id)
 
 
 def test_a_submission_whose_answer_was_lost_makes_one_task(client: Any, network: Any) -> None:

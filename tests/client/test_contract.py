@@ -75,7 +75,7 @@ def test_every_code_that_has_a_class_is_one_that_the_api_gives() -> None:
 
     declared = [error for known in problems._declared for error in (known, *known.__subclasses__())]
     given = {error.code for error in declared if hasattr(error, "code")}
-    assert set(errors._kinds(errors.APIError)) <= given | {"no_longer_kept"}
+    assert set(errors._kinds(errors.APIError)) <= given
 
 
 def test_the_types_of_events_are_those_that_the_product_writes() -> None:

@@ -29,6 +29,7 @@ from apps.tasks.models import (
     IdempotencyKey,
     Operation,
     OperationItem,
+    PrunedTask,
     Task,
     TaskStatus,
     UniquePeriod,
@@ -92,6 +93,16 @@ def test_an_ended_task_goes_after_its_time_with_all_that_belongs_to_it(app: App,
         assert set(model.objects.values_list("task_id", flat=True)) == {young.pk}
     assert not Approval.objects.exists() and not Decision.objects.exists()
     assert complaints(app) == []
+
+
+def test_for_a_week_it_is_known_of_a_task_that_it_was_pruned(app: App, worker: Worker) -> None:
+    task = completed(app, worker, days_ago=31)
+    retention.prune(app)
+    assert PrunedTask.objects.get().pk == task.pk
+    PrunedTask.objects.update(at=timezone.now() - timedelta(days=6))
+    assert not retention.prune(app)
+    PrunedTask.objects.update(at=timezone.now() - timedelta(days=8))
+    assert retention.prune(app) == {"tasks_prunedtask": 1}
 
 
 def test_what_has_not_ended_is_never_pruned(app: App, worker: Worker, settings: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet, prefetch_related_objects
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ParseError
@@ -37,9 +37,17 @@ from apps.tasks.api.serializers import (
 )
 from apps.tasks.api.stream import EventStream, EventStreamRenderer, LiveEvents
 from apps.tasks.api.waiting import Share, client_socket, long_answers, rests_within, wait_asked
-from apps.tasks.errors import IllegalTransition, InputInvalid, NoNewestVersion, NotResumable, NotUnique, UnknownAgent
+from apps.tasks.errors import (
+    IllegalTransition,
+    InputInvalid,
+    NoLongerKept,
+    NoNewestVersion,
+    NotResumable,
+    NotUnique,
+    UnknownAgent,
+)
 from apps.tasks.lifecycle import NewTask
-from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Isolation, Task, TaskStatus
+from apps.tasks.models import FINAL, Attempt, Checkpoint, Event, Isolation, PrunedTask, Task, TaskStatus
 from apps.tasks.search import TaskFilter, search, with_version
 from apps.tenancy.http.fields import ReasonBody
 from apps.tenancy.http.openapi import listed
@@ -52,6 +60,7 @@ declare(IllegalTransition, 409)
 declare(UnknownAgent, 400, pointer="/agent")
 declare(InputInvalid, 400, pointer="/input")
 declare(KeyReused, 422)
+declare(NoLongerKept, 410)
 declare(NotResumable, 400, pointer="/from_checkpoint")
 declare(NoNewestVersion, 409, pointer="/agent_version")
 
@@ -88,8 +97,11 @@ def as_json(task: Task) -> dict[str, Any]:
 
 class TaskView(AppView):
     def task(self, id: UUID) -> Task:
-        """Raises Http404."""
-        return get_object_or_404(tasks(), pk=id)
+        """Raises Http404, and NoLongerKept for one that was there until not long ago."""
+        task = tasks().filter(pk=id).first()
+        if task is None:
+            raise NoLongerKept(id) if PrunedTask.objects.filter(pk=id).exists() else Http404
+        return task
 
 
 class Tasks(AppView):
