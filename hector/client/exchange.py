@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -147,7 +148,7 @@ def _request(call: Call[Any], options: Options) -> Request:
     content = None
     if call.body is not None:
         headers.setdefault("Content-Type", JSON)
-        content = json.dumps(call.body, default=_as_text)
+        content = json.dumps(call.body, default=_as_json)
     return {
         "method": call.method,
         "url": call.path,
@@ -163,11 +164,18 @@ def _in_query(value: Any) -> Any:
         return [_in_query(inner) for inner in value]
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str | int | float) else _as_text(value)
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _as_text(value: Any) -> str:
-    return str(value.isoformat() if hasattr(value, "isoformat") else value)
+def _as_json(value: Any) -> Any:
+    """What JSON has no form of, but parameters may be. Raises TypeError for anything else."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | Set):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 _reader: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -102,4 +101,3 @@ def _is_migrated() -> bool:
 def interrupted(screen: Screen, task: str) -> None:
     """What a person who does not want to wait any longer should know."""
     screen.note(f"It goes on. `hector logs {task} -f` follows it.")
-    sys.stderr.flush()

@@ -17,6 +17,7 @@ from hector.commands.screen import STYLES, Screen, short
 from hector_site.options import Parser
 
 LISTED = 20
+PATIENCE = 5.0  # seconds until a person would like to know why nothing happens
 LOOK = 0.5  # seconds between looks whether a task waits for a person
 _EVENT_STYLES = {
     "execution_completed": "green",
@@ -104,7 +105,8 @@ def accepted(client: Client, screen: Screen, task: Task, wait: float | None) -> 
 
 def _ended(client: Client, screen: Screen, task: Task, wait: float) -> Task:
     """Waits, and says when the task waits for a person. Raises NotFinished."""
-    deadline = time.monotonic() + wait
+    begun = time.monotonic()
+    deadline, patience = begun + wait, begun + PATIENCE
     asked: set[str] = set()
     with screen.waiting(f"{task.agent} …"):
         while not task.ended:
@@ -112,6 +114,9 @@ def _ended(client: Client, screen: Screen, task: Task, wait: float) -> Task:
                 if approval.id not in asked:
                     asked.add(approval.id)
                     screen.note(f"It waits for a person: {approval.prompt} (`hector approve {approval.id}`)")
+            if task.status == "pending" and task.next_attempt_at is None and time.monotonic() > patience:
+                patience = float("inf")
+                screen.note("No worker has taken it yet: does one run (`hector worker`)?")
             left = deadline - time.monotonic()
             if left <= 0:
                 raise NotFinished(task.id, task.status, wait)

@@ -70,7 +70,11 @@ class AgentRuntime:
 
         self._engine = await asyncio.to_thread(starting.engine_of, self.config, self._entry_points)
         self._client, self._end_threads = starting.client_of(self.config)
-        await self._listeners.start(self._client)
+        try:
+            await self._listeners.start(self._client)
+        except BaseException:
+            await self.stop()
+            raise
         self._engine.start()
 
     async def stop(self) -> None:

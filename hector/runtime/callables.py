@@ -6,7 +6,6 @@ name when the program runs again.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
@@ -72,5 +71,5 @@ def _declaring(known: dict[str, Declared], function: Any, name: str, options: di
 
 
 def modules() -> set[str]:
-    """Where the functions are. A module that is no longer there has been loaded anew under its name."""
-    return {declared.module for declared in (*agents.values(), *tools.values()) if declared.module in sys.modules}
+    """Where the functions are."""
+    return {declared.module for declared in (*agents.values(), *tools.values())}

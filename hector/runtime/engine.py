@@ -42,7 +42,8 @@ class Engine:
         """Lets work reach a checkpoint, hands back the rest, and waits until that is done."""
         self._told.set()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # it was started
+                thread.join()
         self._home.close()
 
     def _closing(self, run: Callable[[], None]) -> Callable[[], None]:

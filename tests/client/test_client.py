@@ -137,6 +137,8 @@ def test_errors_have_a_class_a_code_and_every_fault(client: Any, connect: Callab
     assert isinstance(unknown.value, errors.BadRequest) and unknown.value.code == "unknown_agent"
     with pytest.raises(errors.InputInvalid):
         client.tasks.submit("picky", "hello")
+    with pytest.raises(TypeError, match="object has no form in JSON"):
+        client.tasks.submit("echo", {"value": object()})
     with pytest.raises(errors.BadRequest) as faults:
         client.tasks.submit("echo", "hello", priority=1000, max_retries=-1)
     assert "/priority" in str(faults.value) and "/max_retries" in str(faults.value)
