@@ -36,6 +36,7 @@ class EventType(StrEnum):
     FORKED = "forked"
     DEAD_LETTERED = "dead_lettered"
     DEAD_LETTER_DISCARDED = "dead_letter_discarded"
+    SESSION_DELETED = "session_deleted"
     OPERATION_STARTED = "operation_started"
     OPERATION_STOPPED = "operation_stopped"
     OPERATION_COMPLETED = "operation_completed"
