@@ -169,7 +169,9 @@ def connect(request: pytest.FixtureRequest, network: Network) -> Iterator[Callab
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "connect" in metafunc.fixturenames:
-        metafunc.parametrize("connect", ["sync", "async"], indirect=True)
+        # Both are made of the same calls and exchanges, so that one of them is a sample.
+        kinds = ["sync", pytest.param("async", marks=pytest.mark.sampled())]
+        metafunc.parametrize("connect", kinds, indirect=True)
 
 
 @pytest.fixture

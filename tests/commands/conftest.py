@@ -55,7 +55,7 @@ class Done:
 Hector = Callable[..., Done]
 
 
-@pytest.fixture(params=["here", "at an address"])
+@pytest.fixture(params=["here", pytest.param("at an address", marks=pytest.mark.sampled())])
 def hector(
     request: pytest.FixtureRequest,
     live_server: LiveServer,

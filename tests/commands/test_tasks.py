@@ -99,6 +99,7 @@ def test_at_an_address_nothing_of_the_server_is_loaded(tmp_path: Path) -> None:
     assert "http://127.0.0.1:1 gives no answer" in done.stderr
 
 
+@pytest.mark.sampled()
 def test_where_there_is_no_installation_a_sentence_says_so(tmp_path: Path) -> None:
     done = python(tmp_path, str(ROOT / "manage.py"), "tasks")
     assert (done.returncode, done.stdout) == (1, "")

@@ -28,7 +28,7 @@ def program(installation: Installation, directory: Path, *accepted: str) -> subp
     return process
 
 
-@pytest.mark.sampled("sqlite")
+@pytest.mark.sampled()
 def test_what_a_killed_program_has_accepted_ends_when_it_runs_again(
     installation: Installation, starter: Starter, tmp_path: Path, on_postgresql: bool
 ) -> None:
