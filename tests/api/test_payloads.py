@@ -74,7 +74,7 @@ def test_nobody_guesses_a_payload_by_searching(planted: list[Task], onlooker: Pe
 def test_a_stream_ends_when_its_token_is_revoked(operator: Person, viewer: Person) -> None:
     task = operator.submits()
     stream = viewer.get(f"/tasks/{task['id']}/events", Accept="text/event-stream").streaming_content
-    assert [next(stream), next(stream)][0].startswith(b"retry:")
+    assert [next(stream), next(stream)][0].startswith(b"id: 0\nretry:")
     key = Credential.objects.get(role="viewer").key
     tokens.revoke_app_token("acme", key, by="tests")
     assert list(stream) == []

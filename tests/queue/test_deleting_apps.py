@@ -37,7 +37,7 @@ def shop(settings: Any) -> Iterator[App]:
     with in_app(app):
         agents.apply(
             app,
-            agents.document({name: agents.function(name) for name in ("echo", "sleep_long", "hold")}),
+            agents.document({name: agents.function(name) for name in ("echo", "linger", "hold")}),
             by="tests",
         )
     secrets.put(app, "KEY", "value")
@@ -79,12 +79,13 @@ def test_an_app_of_which_nothing_runs_is_gone_at_once(shop: App) -> None:
 
 def test_what_runs_is_stopped_before_everything_goes(shop: App) -> None:
     with working():
-        starts(shop, "sleep_long")
+        starts(shop, "linger")
         assert not deletion.delete(shop, by="anna")
         with pytest.raises(AppNotFound):
             lifecycle.get("shop")
         with pytest.raises(AppExists):
             lifecycle.create("shop", by="anna")
+        functions.release.set()
         deletion.finish(shop.pk)
         assert functions.stopped.is_set()
     assert is_gone(shop)
@@ -111,9 +112,10 @@ def test_nothing_is_dropped_under_what_takes_its_time_to_stop(shop: App) -> None
 
 def test_a_worker_host_is_told_to_end_it(shop: App) -> None:
     with working():
-        starts(shop, "sleep_long")
+        starts(shop, "linger")
         deletion.delete(shop, by="anna")
         assert [row.func() for row in OrmQ.objects.all()] == ["apps.queue.deletion.finish"]
+        functions.release.set()
         deletion.finish(shop.pk)
 
 
@@ -140,10 +142,11 @@ def test_what_was_claimed_at_that_very_moment_does_no_harm(shop: App, worker: Wo
 
 def test_of_two_who_delete_it_at_once_one_does(shop: App) -> None:
     with working():
-        starts(shop, "sleep_long")
+        starts(shop, "linger")
         assert not deletion.delete(shop, by="anna")
         with pytest.raises(AppNotFound):
             deletion.delete(shop, by="otto")
+        functions.release.set()
         deletion.finish(shop.pk)
     assert AuditRecord.objects.get(action="app_deleted").actor == "anna"
 

@@ -58,6 +58,16 @@ async def sleep_long(value: dict[str, Any]) -> None:
         stopped.set()
 
 
+async def linger(value: dict[str, Any]) -> None:
+    """Once it is stopped, it takes until the release to end."""
+    calls["linger"] += 1
+    try:
+        await asyncio.sleep(60)
+    finally:
+        stopped.set()
+        await asyncio.to_thread(release.wait, 30)
+
+
 def spin(value: dict[str, Any]) -> None:
     """Python code that never ends by itself."""
     calls["spin"] += 1
