@@ -12,6 +12,9 @@ from typing import Any
 
 from apps.approvals import exact
 from apps.approvals.models import Approval, Decision
+from apps.quotas import counting
+from apps.quotas.models import Use
+from apps.quotas.rules import Rule, units
 from apps.tasks import journal
 from apps.tasks import lifecycle as tasks
 from apps.tasks.errors import TaskError
@@ -19,6 +22,9 @@ from apps.tasks.journal import NewCheckpoint
 from apps.tasks.models import Checkpoint
 
 Kind, Status, Verb = Approval.Kind, Approval.Status, Decision.Verb
+
+
+OF_BUDGET = "budget:"  # begins the `call` of what is asked about a budget of the App; of the agent's own: `limit:`
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Choice:
 
 def choices(approval: Approval) -> dict[Decision.Verb, Choice]:
     """How this approval can be decided."""
-    possible = _CHOICES[Kind(approval.kind)]
+    possible = _OF_APP if approval.call.startswith(OF_BUDGET) else _CHOICES[Kind(approval.kind)]
     if approval.on_reject == Approval.OnReject.FAIL and Verb.REJECT in possible:
         return {**possible, Verb.REJECT: _REJECT_AND_FAIL}
     return possible
@@ -124,10 +130,22 @@ def _raise_limit(approval: Approval, verdict: Verdict) -> bool:
     return _note(approval, Checkpoint.Kind.LIMIT_RAISED, mark)
 
 
+def _raise_budget(approval: Approval, verdict: Verdict) -> bool:
+    """To what was asked for, and not by it: many tasks may have asked for the same."""
+    about = approval.arguments
+    resource = Use.Resource(about["limit"])
+    rule = Rule(Use.Kind(about["of"]), about["name"], resource, 0, about["window"])
+    counting.raise_to(rule, about["start"], units(resource, about["raise_to"]))
+    return True
+
+
 def _keep_limit(approval: Approval, verdict: Verdict) -> bool:
-    limit = f"the run reached its limit of {approval.arguments['value']:g} {approval.arguments['limit']}"
+    of_app = approval.call.startswith(OF_BUDGET)
+    reached = "a budget of the App is used up at" if of_app else "the run reached its limit of"
+    limit = f"{reached} {approval.arguments['value']:g} {approval.arguments['limit']}"
     who = f"{verdict.by} did not raise it" if verdict.by else "nobody raised it in time"
-    return fail(approval, TaskError("limit_reached", f"{limit}, and {who}{_because(verdict)}"), verdict)
+    code = "budget_used_up" if of_app else "limit_reached"
+    return fail(approval, TaskError(code, f"{limit}, and {who}{_because(verdict)}"), verdict)
 
 
 def fail(approval: Approval, error: TaskError, verdict: Verdict) -> bool:
@@ -188,4 +206,11 @@ _CHOICES: dict[Approval.Kind, dict[Decision.Verb, Choice]] = {
             _keep_limit, agrees=False,
         ),
     },
+}  # fmt: skip
+_OF_APP = {
+    Verb.APPROVE: Choice(
+        Status.APPROVED, "Raise the budget", "All who use the budget get more of it in this window. The task goes on.",
+        _raise_budget,
+    ),
+    Verb.REJECT: _CHOICES[Kind.BUDGET][Verb.REJECT],
 }  # fmt: skip

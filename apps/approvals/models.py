@@ -47,7 +47,7 @@ class Approval(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     task = models.ForeignKey("tasks.Task", on_delete=models.CASCADE, related_name="approvals")
     kind = models.CharField(max_length=10, choices=Kind)
-    call = models.CharField(max_length=200)  # the journal's key of the call; of a budget `limit:` and its name
+    call = models.CharField(max_length=200)  # the journal's key of it; of a budget `limit:` or `budget:`, and its name
     tool = models.CharField(max_length=100, default="")
     arguments = Payload(default=dict)
     digest = models.CharField(max_length=64)  # of tool and arguments: a decision is about exactly these

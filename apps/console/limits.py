@@ -20,7 +20,7 @@ class Limit:
 
 
 def of(approval: Approval) -> Limit:
-    name = approval.call.removeprefix("limit:")
+    name = approval.call.partition(":")[2]
     about: dict[str, Any] = approval.arguments
     value, used, more = (about.get(key) for key in ("value", "used", "raise_by"))
     if not isinstance(value, int | float) or not isinstance(more, int | float):

@@ -52,6 +52,10 @@ def _pending(app: App, task: Task) -> SafeString | str:
             return format_html(
                 "A worker took it and could not begin; the worker's log says why. Another try {}.", when(entry.run_at)
             )
+        if task.started_at and task.error is None:
+            paused = Event.objects.filter(task=task, type=EventType.EXECUTION_PAUSED).order_by("-seq").first()
+            reason = paused.payload.get("reason", "") if paused else ""
+            return format_html("Put off until {}: {}.", when(entry.run_at), reason)
         if task.attempt:
             error = format_html(" The last one ended with: {}", _message(task.error)) if task.error else ""
             return format_html(

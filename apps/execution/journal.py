@@ -25,13 +25,16 @@ from apps.approvals import grants
 from apps.approvals.models import Grant
 from apps.queue.faults import Point, reach
 from apps.queue.handler import Job
+from apps.quotas.counting import Spent
+from apps.quotas.models import Use
+from apps.quotas.rules import units
 from apps.tasks import checkpoints, journal, replay
 from apps.tasks.events import EventType, NewEvent
 from apps.tasks.journal import Change, NewCheckpoint, Run, Settlement
 from apps.tasks.lifecycle import Started
 from apps.tasks.models import Checkpoint
 
-Kind = Checkpoint.Kind
+Kind, Resource = Checkpoint.Kind, Use.Resource
 
 
 class Drained(Exception):
@@ -87,6 +90,7 @@ class RunJournal:
     """The journal of one run. Not thread-safe: it belongs to the run's event loop."""
 
     def __init__(self, job: Job, started: Started) -> None:
+        self._caller = started.task.created_by
         self.run = Run(started.task.pk, started.task.agent, started.task.attempt, job.lease)
         self.usage: dict[str, Any] = dict(started.task.usage)
         self.secrets: Collection[str] = ()  # values that no error may show
@@ -211,6 +215,8 @@ class RunJournal:
         answer = messages[-1]
         assert answer.kind == "response"
         cost = chain.cost(answer)
+        tokens = answer.usage.input_tokens + answer.usage.output_tokens
+        spent = [Spent(self._caller, self.run.agent, tokens, units(Resource.COST, cost or 0))]
         self.usage["input_tokens"] += answer.usage.input_tokens
         self.usage["output_tokens"] += answer.usage.output_tokens
         self.usage["cost_usd"] = str(Decimal(self.usage["cost_usd"]) + (cost or 0))
@@ -224,10 +230,10 @@ class RunJournal:
         if cost is not None:
             payload["cost_usd"] = str(cost)
         if why := self._too_large(point):
-            self.note(events=[NewEvent(EventType.LLM_COMPLETED, {**payload, "error": why})], usage=True)
+            self.note(events=[NewEvent(EventType.LLM_COMPLETED, {**payload, "error": why})], spent=spent)
             raise CheckpointTooLarge("The model's answer, with what it was told since the one before,", why)
         self._turns.append(turn)
-        self.note([point], [NewEvent(EventType.LLM_COMPLETED, payload)], usage=True)
+        self.note([point], [NewEvent(EventType.LLM_COMPLETED, payload)], spent=spent)
 
     def call_starts(self, key: str, payload: dict[str, Any], permit: Permit, *, once: bool) -> None:
         """Notes that a tool is about to run; of one that must not run twice, as a checkpoint.
@@ -293,12 +299,12 @@ class RunJournal:
         checkpoints: list[NewCheckpoint] | None = None,
         events: list[NewEvent] | None = None,
         *,
-        usage: bool = False,
+        spent: list[Spent] | None = None,
         also: list[Callable[[], object]] | None = None,
     ) -> None:
         self._bytes += sum(point.stored.size for point in checkpoints or [])
-        snapshot = dict(self.usage) if usage else None
-        self._hand_in(Change(self.run, checkpoints or [], events or [], snapshot, also=also or []))
+        usage = dict(self.usage) if spent else None
+        self._hand_in(Change(self.run, checkpoints or [], events or [], usage, also=also or [], spent=spent or []))
 
     async def sync(self) -> None:
         """Waits until everything is committed. Raises LostLease if this run does not own its task any more."""

@@ -35,7 +35,9 @@ from apps.agents.threads import in_thread
 from apps.approvals import grants
 from apps.approvals import lifecycle as approvals
 from apps.approvals.models import Grant
+from apps.execution import app_budgets
 from apps.execution import session as sessions
+from apps.execution.app_budgets import BudgetUsedUp
 from apps.execution.budget import Budget, LimitReached
 from apps.execution.journal import Drained, RunJournal
 from apps.execution.runtime import Runtime, Runtimes
@@ -102,6 +104,9 @@ async def _attempt(job: Job, started: Started, journal: RunJournal) -> Settlemen
         if reached.question is not None:
             return approvals.ask(job.app, journal.run, [reached.question])
         return _failed(started, journal, _task_error(reached, journal.secrets))
+    except BudgetUsedUp as used_up:
+        settlement = app_budgets.settle(job.app, journal.run, started.spec, used_up)
+        return settlement or _failed(started, journal, _task_error(used_up, journal.secrets))
     except LostLease:
         raise
     except Exception as error:  # noqa: BLE001 - whatever an agent, a tool or a library raises is the attempt's error
@@ -164,6 +169,7 @@ async def _converse(runtime: Runtime, job: Job, started: Started, journal: RunJo
             if Agent.is_model_request_node(node):
                 await journal.checkpoint()
                 budget.before_request()
+                await app_budgets.look(job, started.task)
                 request_number.set(journal.request_starts(runtime.model.model_name))
                 reach(Point.MODEL_ASKED)
             elif Agent.is_call_tools_node(node):

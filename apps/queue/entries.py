@@ -85,6 +85,19 @@ def ensure_due(app: App, key: UUID, *, kind: str, priority: int = 0) -> None:
         wake()
 
 
+def call_forward(app: App, keys: Sequence[UUID], *, kind: str = "task") -> None:
+    """Makes the entries due that are for later."""
+    for begin in range(0, len(keys), 500):
+        some = keys[begin : begin + 500]
+        sql.execute(
+            f"UPDATE queue_queueentry SET run_at = {sql.now()}"
+            f" WHERE app_id = %s AND kind = %s AND state = 'scheduled' AND key IN ({sql.placeholders(len(some))})",
+            [app.pk, kind, *map(sql.uid, some)],
+        )
+    if keys:
+        wake()
+
+
 def next_tag(priority: str) -> str:
     """The SQL of where the queue is now in a priority (SQL): its next ready entry's tag. `queue_ready` serves it."""
     return (

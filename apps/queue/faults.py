@@ -32,6 +32,7 @@ class Point(StrEnum):
     TOOL_STARTS = "tool_starts"  # "started" is recorded; the tool has not run
     TOOL_ENDED = "tool_ended"  # the tool has run; its result is not recorded
     CHECKPOINT_WRITES = "checkpoint_writes"  # inside the transaction of a checkpoint
+    USAGE_COUNTED = "usage_counted"  # inside it, too: what it has cost stands in the budgets
     CHECKPOINT_WRITTEN = "checkpoint_written"  # after its commit
     RUN_ENDED = "run_ended"  # the run is over; its end is not recorded
     SETTLEMENT_WRITES = "settlement_writes"  # inside the transaction that ends a run

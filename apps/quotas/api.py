@@ -14,11 +14,12 @@ from rest_framework.response import Response
 from apps.quotas import counting, rules
 from apps.quotas.counting import Standing
 from apps.quotas.models import Use
-from apps.quotas.rules import ON_BREACH
-from apps.tenancy.http.fields import Body, Period, WholeNumber
+from apps.quotas.rules import ON_BREACH, WAIT
+from apps.tenancy.http.fields import Body, Number, Period, WholeNumber
 from apps.tenancy.http.views import AppView
 
 _MOST = 10**15
+_MOST_MONEY = 10**9  # dollars; sums are kept in units of 10^-9
 _YEAR = 366 * 86400
 _SEVERAL = 10  # limits of one resource
 
@@ -40,6 +41,19 @@ class LimitBody(Body):
     window = Window(help_text="As in 1m, 1h or 1d, which begins at midnight UTC.")
 
 
+_WORDS = "When it is used up: `wait` for the next window, `ask` people, or `fail`."
+
+
+@extend_schema_serializer(component_name="TokenBudget")
+class TokensBody(LimitBody):
+    on_breach = serializers.ChoiceField(choices=ON_BREACH, required=False, default=WAIT, help_text=_WORDS)
+
+
+@extend_schema_serializer(component_name="MoneyBudget")
+class MoneyBody(TokensBody):
+    limit = Number(min_value=0.000001, max_value=_MOST_MONEY)  # type: ignore[assignment]  # not of whole dollars
+
+
 class OfOneResource(serializers.ListField):
     def __init__(self, child: Body, **options: Any) -> None:
         super().__init__(child=child, required=False, allow_null=True, max_length=_SEVERAL, **options)
@@ -57,6 +71,8 @@ class LimitsBody(Body):
 
     requests = OfOneResource(LimitBody(), help_text="To the API; a platform operator's do not count.")
     tasks = OfOneResource(LimitBody(), help_text="That are accepted.")
+    tokens = OfOneResource(TokensBody(), help_text="Of models, in and out.")
+    cost_usd = OfOneResource(MoneyBody(), help_text="Of models, in US dollars.")
 
 
 @extend_schema_serializer(component_name="LimitUse")
@@ -73,7 +89,12 @@ class StandingOut(serializers.Serializer[Standing]):
 
     def to_representation(self, standing: Standing) -> dict[str, Any]:
         rule = standing.rule
-        numbers = {"limit": rule.limit, "raised": standing.raised, "used": standing.used, "remaining": standing.left}
+        numbers = {
+            "limit": rule.limit,
+            "raised": standing.allowed - rule.limit,
+            "used": standing.used,
+            "remaining": standing.left,
+        }
         return {
             "of": "token" if rule.kind == Use.Kind.CALLER else "app",
             "resource": rule.resource.value,

@@ -9,6 +9,7 @@ a short time. Budgets are counted when the money is spent already; they are look
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from django.db import transaction
 
 from apps.queue import sql
 from apps.quotas.models import Use
-from apps.quotas.rules import BUDGETS, Rule
+from apps.quotas.rules import BUDGETS, Rule, current
+from apps.tenancy.models import App
 
 Kind, Resource = Use.Kind, Use.Resource
 Key = tuple[str, int, str, str]  # resource, seconds, kind, name
@@ -31,12 +33,12 @@ class Standing:
 
     rule: Rule
     used: int  # in units, as is
-    raised: int
+    raised_to: int
     now: int  # seconds since 1970, by the database's clock
 
     @property
     def allowed(self) -> int:
-        return self.rule.limit + self.raised
+        return max(self.rule.limit, self.raised_to)
 
     @property
     def left(self) -> int:
@@ -54,6 +56,16 @@ class Standing:
     @property
     def ends_at(self) -> datetime:
         return datetime.fromtimestamp(self.start + self.rule.seconds, UTC)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What an answer of a model has cost, in units, and whose it was."""
+
+    caller: str
+    agent: str
+    tokens: int
+    cost: int
 
 
 class OverLimit(Exception):
@@ -85,17 +97,38 @@ def take(rules: Iterable[Rule], resource: Use.Resource, by_agent: Mapping[str, i
     return [Standing(rule, *counted[_key(rule)]) for rule in held]
 
 
+def spend(app: App, spent: Iterable[Spent]) -> None:
+    """Counts what is spent already against the budgets that there are, in the transaction that records it."""
+    sums: Counter[Key] = Counter()
+    for one in spent:
+        for resource, units in ((Resource.TOKENS, one.tokens), (Resource.COST, one.cost)):
+            held = [rule for rule in current(app, one.caller) if rule.resource == resource]
+            sums.update(_shares(held, one.caller, {one.agent: units}) | {_key(rule): units for rule in held})
+    if sums:
+        _count({key: (units, None) for key, units in sums.items()})
+
+
+def raise_to(rule: Rule, start: int, units: int) -> None:
+    """Lets so much be used, in the window that began then. Raised twice to the same, it is raised once."""
+    sql.execute(
+        f"INSERT INTO quotas_use AS kept (resource, seconds, start, kind, name, used, raised_to)"
+        f" VALUES (%s, %s, %s, %s, %s, 0, %s) ON CONFLICT (resource, seconds, start, kind, name)"
+        f" DO UPDATE SET raised_to = {sql.greatest('kept.raised_to', 'excluded.raised_to')}",
+        [rule.resource, rule.seconds, start, rule.kind, rule.name, units],
+    )
+
+
 def standings(rules: Sequence[Rule]) -> list[Standing]:
     """How the limits stand now, in their order."""
     start = f"{sql.epoch()} - {sql.epoch()} %% batch.seconds"
     rows = sql.fetch_batch(
         {"n": "int", "resource": "text", "seconds": "bigint", "kind": "text", "name": "text"},
         [(number, *_key(rule)) for number, rule in enumerate(rules)],
-        f"SELECT n, COALESCE(used, 0), COALESCE(raised, 0), {sql.epoch()} FROM batch LEFT JOIN quotas_use kept"
+        f"SELECT n, COALESCE(used, 0), COALESCE(raised_to, 0), {sql.epoch()} FROM batch LEFT JOIN quotas_use kept"
         f" ON kept.resource = batch.resource AND kept.seconds = batch.seconds AND kept.start = {start}"
         f" AND kept.kind = batch.kind AND kept.name = batch.name ORDER BY n",
     )
-    return [Standing(rules[number], used, raised, now) for number, used, raised, now in rows]
+    return [Standing(rules[number], used, raised_to, now) for number, used, raised_to, now in rows]
 
 
 def used_up(rules: Sequence[Rule]) -> list[Standing]:
@@ -124,7 +157,7 @@ def _shares(rules: Iterable[Rule], caller: str, by_agent: Mapping[str, int]) -> 
 
 
 def _count(counts: Counts, *, at_leisure: bool = False) -> dict[Key, tuple[int, int, int]]:
-    """Adds to the counters, to each where its sum stays within its limit; (used, raised, now) of those.
+    """Adds to the counters, to each where its sum stays within its limit; (used, raised_to, now) of those.
 
     All who count do it in the same order, so nobody waits for somebody who waits for them. `at_leisure`: the commit
     does not wait for the disk, where this is all of it.
@@ -139,7 +172,8 @@ def _count(counts: Counts, *, at_leisure: bool = False) -> dict[Key, tuple[int, 
         f" WHERE (most IS NULL OR n <= most) {soon}"
         f" ON CONFLICT (resource, seconds, start, kind, name)"
         f" DO UPDATE SET used = kept.used + excluded.used, most = excluded.most"
-        f" WHERE excluded.most IS NULL OR kept.used + excluded.used <= excluded.most + kept.raised"
-        f" RETURNING resource, seconds, kind, name, used, raised, {now}",
+        f" WHERE excluded.most IS NULL"
+        f" OR kept.used + excluded.used <= {sql.greatest('excluded.most', 'kept.raised_to')}"
+        f" RETURNING resource, seconds, kind, name, used, raised_to, {now}",
     )
     return {tuple(row[:4]): tuple(row[4:]) for row in rows}

@@ -30,13 +30,13 @@ class Use(models.Model):
     kind = models.CharField(max_length=6, choices=Kind)
     name = models.CharField(max_length=200, default="")
     used = models.BigIntegerField()
-    raised = models.BigIntegerField(default=0, db_default=0)  # by how much people have raised the limit in this window
-    most = models.BigIntegerField(null=True)  # the limit, without that, when it was counted last; null: none
+    raised_to = models.BigIntegerField(default=0, db_default=0)  # what people have raised the limit to, in this window
+    most = models.BigIntegerField(null=True)  # the limit of when it was counted last; null: none
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["resource", "seconds", "start", "kind", "name"], name="use_once"),
-            models.CheckConstraint(condition=Q(seconds__gt=0, used__gte=0, raised__gte=0), name="use_positive"),
+            models.CheckConstraint(condition=Q(seconds__gt=0, used__gte=0, raised_to__gte=0), name="use_positive"),
         ]
 
     def __str__(self) -> str:

@@ -19,6 +19,8 @@ from apps.queue import leases, sql
 from apps.queue.errors import LostLease
 from apps.queue.faults import Point, reach
 from apps.queue.leases import Lease
+from apps.quotas import counting
+from apps.quotas.counting import Spent
 from apps.tasks.checkpoints import Stored, pack
 from apps.tasks.errors import TaskError
 from apps.tasks.events import EventType, NewEvent, append_events
@@ -78,6 +80,7 @@ class Change:
     usage: dict[str, Any] | None = None
     settlement: Settlement | None = None
     also: list[Callable[[], object]] = field(default_factory=list)  # writes what belongs to it, in its transaction
+    spent: list[Spent] = field(default_factory=list)  # what of `usage` is new, for the budgets
     number: int = 0  # counted from 1 within the run, so that none is written twice; 0: whoever hands it in takes care
 
 
@@ -115,6 +118,13 @@ def hand_back(run: Run) -> Settlement:
     """running -> pending, because the worker stops; the attempt is not spent."""
     event = NewEvent(EventType.EXECUTION_PAUSED, {"attempt": run.attempt, "reason": "the worker is stopping"})
     return Settlement(TaskStatus.PENDING, Attempt.Outcome.RELEASED, "give_back", (event,), spent=False)
+
+
+def put_off(run: Run, reason: str, delay: float) -> Settlement:
+    """running -> pending, for `delay` seconds, because it may not go on before; the attempt is not spent."""
+    payload = {"attempt": run.attempt, "reason": reason, "delay_seconds": delay}
+    event = NewEvent(EventType.EXECUTION_PAUSED, payload)
+    return Settlement(TaskStatus.PENDING, Attempt.Outcome.RELEASED, "reschedule", (event,), delay=delay, spent=False)
 
 
 def wait_for_person(run: Run, reason: str, asked: Sequence[NewEvent], also: Callable[[], object]) -> Settlement:
@@ -162,8 +172,16 @@ def commit(app: App, changes: Sequence[Change]) -> Sequence[LostLease | None]:
             write()
         if change.settlement and change.settlement.also:
             change.settlement.also()
+    _count_spent(app, [one for change in kept.values() for one in change.spent])
     _reach_points(kept.values())
     return [LostLease() if _key(change) in lost and is_new(change) else None for change in changes]
+
+
+def _count_spent(app: App, spent: Sequence[Spent]) -> None:
+    """Last of all: others who count wait for the commit."""
+    if spent:
+        counting.spend(app, spent)
+        reach(Point.USAGE_COUNTED)
 
 
 def _with_a_gap(changes: Sequence[Change], written: dict[Key, int]) -> set[Key]:
@@ -195,12 +213,17 @@ def _merged(changes: Sequence[Change]) -> dict[Key, Change]:
     for change in changes:
         if (whole := merged.get(_key(change))) is None:
             merged[_key(change)] = replace(
-                change, checkpoints=[*change.checkpoints], events=[*change.events], also=[*change.also]
+                change,
+                checkpoints=[*change.checkpoints],
+                events=[*change.events],
+                also=[*change.also],
+                spent=[*change.spent],
             )
             continue
         whole.checkpoints += change.checkpoints
         whole.events += change.events
         whole.also += change.also
+        whole.spent += change.spent
         whole.usage = change.usage or whole.usage
         whole.settlement = change.settlement or whole.settlement
         whole.number = max(whole.number, change.number)

@@ -451,6 +451,21 @@ def _end_of_wait(task: Task) -> dict[str, Any]:
     return values
 
 
+def call_forward(app: App) -> int:
+    """Lets the tasks go on that a budget has put off: they look at it anew. Inside the App; how many.
+
+    They are those that have run and are to run again later, though their last attempt did not fail.
+    """
+    with transaction.atomic():
+        rows = sql.fetch(
+            f"UPDATE tasks_task SET next_attempt_at = NULL WHERE status = 'pending' AND started_at IS NOT NULL"
+            f" AND error IS NULL AND next_attempt_at > {sql.now()} RETURNING id"
+        )
+        keys = [sql.as_uuid(key) for (key,) in rows]
+        entries.call_forward(app, keys)
+    return len(keys)
+
+
 def _requeue(app: App, task: Task) -> None:
     """Queues a task that had left the queue."""
     entries.remove(app, task.pk)  # one is left over where a machine stopped between the commits of two SQLite files

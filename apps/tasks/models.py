@@ -143,7 +143,7 @@ class Attempt(models.Model):
         FAILED = "failed"
         CRASHED = "crashed"
         CANCELLED = "cancelled"
-        RELEASED = "released"  # handed back by a worker that stopped; spends no retry
+        RELEASED = "released"  # handed back by a worker that stopped, or put off by a budget; spends no retry
         PAUSED = "paused"  # waits for a person; spends no retry
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="attempts")

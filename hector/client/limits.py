@@ -10,7 +10,8 @@ from hector.client.calls import Call, Group, Record, operation
 from hector.client.connection import Async, Sync
 
 C = TypeVar("C", Sync, Async)
-NewLimits = Mapping[str, Sequence[Mapping[str, Any]] | None]  # by resource: {"limit", "window"} each; None: none
+# By resource: {"limit", "window"} each, of a budget with "on_breach"; None: none.
+NewLimits = Mapping[str, Sequence[Mapping[str, Any]] | None]
 
 
 class Limit(Record):
@@ -20,9 +21,25 @@ class Limit(Record):
     window: str
 
 
+class TokenBudget(Limit):
+    """`on_breach`: `wait`, `ask` or `fail`."""
+
+    on_breach: str
+
+
+class MoneyBudget(Record):
+    """The same in US dollars."""
+
+    limit: float
+    window: str
+    on_breach: str
+
+
 class Limits(Record):
     requests: list[Limit] = []
     tasks: list[Limit] = []
+    tokens: list[TokenBudget] = []
+    cost_usd: list[MoneyBudget] = []
 
 
 class LimitUse(Record):

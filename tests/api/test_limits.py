@@ -112,12 +112,12 @@ def test_without_limits_nothing_is_asked_and_nothing_written(operator: Person) -
 
 
 def test_an_operator_changes_limits_one_resource_at_a_time(platform: Person) -> None:
-    limits(platform, requests=[{"limit": 5, "window": 86400}])
-    limits(platform, tasks=per_minute(7))
+    limits(platform, requests=per_minute(5), cost_usd=[{"limit": 2.5, "window": 86400, "on_breach": "ask"}])
+    limits(platform, tasks=per_minute(7), requests=None)
     shown = platform.get("/admin/apps/acme").json()["limits"]
-    assert shown == {"requests": [{"limit": 5, "window": "1d"}], "tasks": per_minute(7)}
+    assert shown == {"cost_usd": [{"limit": 2.5, "window": "1d", "on_breach": "ask"}], "tasks": per_minute(7)}
     assert lifecycle.get("acme").limits["tasks"] == [{"limit": 7, "window": 60}]
-    limits(platform, tasks=[], requests=None)
+    limits(platform, tasks=[], cost_usd=[])
     assert platform.get("/admin/apps/acme").json()["limits"] == {}
 
 
@@ -134,6 +134,9 @@ def test_an_app_is_made_with_its_limits(platform: Person) -> None:
         ({"tasks": [{"limit": 1, "window": "500ms"}]}, "/limits/tasks/0/window"),
         ({"tasks": [*per_minute(1), {"limit": 2, "window": 60}]}, "/limits/tasks"),
         ({"tasks": per_minute(1, on_breach="ask")}, "/limits/tasks/0/on_breach"),
+        ({"tokens": per_minute(1, on_breach="shout")}, "/limits/tokens/0/on_breach"),
+        ({"tokens": [{"limit": 1.5, "window": "1m"}]}, "/limits/tokens/0/limit"),
+        ({"cost_usd": [{"limit": 0, "window": "1m"}]}, "/limits/cost_usd/0/limit"),
         ({"wishes": per_minute(3)}, "/limits/wishes"),
     ],
 )
@@ -145,5 +148,5 @@ def test_what_is_no_limit_is_refused_at_its_place(platform: Person, asked: Any, 
 
 def test_a_token_without_limits_is_told_of_those_of_the_app_only(platform: Person, viewer: Person) -> None:
     assert viewer.get("/limits").json() == {"limits": []}
-    limits(platform, tasks=per_minute(100))
+    limits(platform, tokens=per_minute(100, on_breach="wait"))
     assert [one["of"] for one in Person(issue_app_token("acme")).get("/limits").json()["limits"]] == ["app"]
