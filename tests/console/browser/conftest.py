@@ -93,7 +93,7 @@ class Begin(Protocol):
 
 
 @pytest.fixture(scope="package")
-def visit(browser: Browser, address: str) -> Begin:
+def visit(browser: Browser, address: str, pytestconfig: pytest.Config) -> Begin:
     """Begins somebody's visit, in a session that the visits of the same person share: a login takes its time.
 
     Without a name nobody has logged in yet.
@@ -103,7 +103,7 @@ def visit(browser: Browser, address: str) -> Begin:
     @contextmanager
     def begin(name: str = "", **options: Any) -> Iterator[Visit]:
         context = browser.new_context(reduced_motion="reduce", storage_state=known.get(name), **options)
-        visiting = Visit(context, address)
+        visiting = Visit(context, address, whole=pytestconfig.getoption("whole"))
         if name and name not in known:
             visiting.log_in(name)
             known[name] = context.storage_state()

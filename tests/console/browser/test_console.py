@@ -11,6 +11,7 @@ from tests.console.browser.visit import PASSWORD, Visit, api, state
 from tests.support import environment
 
 # What a browser makes of a page has little to do with the database: on PostgreSQL one test is enough of a sample.
+# What is small is left to `make test-faults`.
 pytestmark = [pytest.mark.sampled("sqlite"), pytest.mark.xdist_group("browser")]
 
 
@@ -31,6 +32,7 @@ def test_an_operator_submits_a_task_and_watches_it_complete_without_reloading(op
     assert page.evaluate("window.same") is True
 
 
+@pytest.mark.sampled()
 def test_what_was_unfolded_stays_so_while_the_page_renews_itself(operator: Visit) -> None:
     page = operator.submit("clerk", "word " * 1000)
     page.locator("#payload-input-fold > summary").click()
@@ -69,6 +71,7 @@ def test_a_fork_goes_on_from_a_chosen_checkpoint_and_says_before_what_runs_again
     expect(page.locator("#part-timeline")).not_to_contain_text("Tool lookup_order")
 
 
+@pytest.mark.sampled()
 def test_the_app_is_switched_at_the_top(newcomer: Visit) -> None:
     page = newcomer.open("/admin/tasks/")
     page.get_by_label("App", exact=True).select_option("acme")
@@ -120,6 +123,7 @@ def test_an_operator_invites_a_colleague_who_sees_that_app_only(newcomer: Visit,
     expect(trail.get_by_text("Token issued").first).to_be_visible()
 
 
+@pytest.mark.sampled()
 def test_the_theme_is_chosen_and_kept(newcomer: Visit) -> None:
     page = newcomer.open("/admin/")
     page.get_by_role("button", name="olga").click()
@@ -129,6 +133,7 @@ def test_the_theme_is_chosen_and_kept(newcomer: Visit) -> None:
     expect(page.locator("html.dark")).to_have_count(1)
 
 
+@pytest.mark.sampled()
 def test_the_keyboard_reaches_search_and_rows(operator: Visit) -> None:
     operator.submit("clerk", "for the keyboard")
     page = operator.open("/admin/tasks/")
@@ -142,6 +147,7 @@ def test_the_keyboard_reaches_search_and_rows(operator: Visit) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("clerk: for the keyboard")
 
 
+@pytest.mark.sampled()
 def test_a_task_is_submitted_without_javascript(visit: Begin) -> None:
     with visit(java_script_enabled=False) as visiting:
         visiting.log_in()

@@ -21,8 +21,9 @@ expect.set_options(timeout=15_000)
 class Visit:
     """A page of somebody. What the browser complains about fails the test."""
 
-    def __init__(self, context: BrowserContext, address: str) -> None:
+    def __init__(self, context: BrowserContext, address: str, *, whole: bool) -> None:
         self.address = address
+        self.whole = whole
         self.complaints: list[str] = []
         self.page: Page = context.new_page()
         self.page.set_default_timeout(15_000)
@@ -64,11 +65,15 @@ class Visit:
         ]
 
     def examine(self, *paths: str) -> None:
-        """Each page fits at a desk and on a phone; there it reads well in the light, and here in the dark."""
+        """Each page fits at a desk and on a phone; there it reads well in the light, and here in the dark.
+
+        Without `whole`, every page is seen as one of both, in turn.
+        """
         faults: list[str] = []
-        for path in paths:
+        looks = list(SIZES.items())
+        for number, path in enumerate(paths):
             self.open(path)
-            for width, scheme in SIZES.items():
+            for width, scheme in looks if self.whole else [looks[number % len(looks)]]:
                 self._dress(width, scheme)
                 wide: int = self.page.evaluate(_WIDE)
                 faults += [f"{path} scrolls sideways by {wide} at {width}"] if wide > 0 else []
