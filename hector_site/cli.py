@@ -84,7 +84,7 @@ MAINTAIN = {
     "import_app": _django("makes an App of such a file, here or elsewhere"),
     "prune": _django("deletes what is no longer kept, or says what that would be"),
     "keys": _django("lists the keys that sign tokens, or makes a new one"),
-    "reencrypt": _django("encrypts secrets anew, with the first of HECTOR_ENCRYPTION_KEYS"),
+    "secrets": _django("encrypts secrets anew, with the first of HECTOR_ENCRYPTION_KEYS"),
     "createsuperuser": _django("makes a platform operator, who may log in to the console"),
     "changepassword": _django("gives somebody a new password"),
     "clearsessions": _django("forgets logins to the console that have expired"),

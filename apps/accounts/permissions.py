@@ -226,7 +226,7 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
 # run it can do everything anyway. `NOBODY`: it needs no installation.
 _WITHOUT = ("init", "validate", "version", "openapi")
 _WITH = (
-    *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "reencrypt"),
+    *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "secrets"),
     *("suspend_app", "resume_app", "delete_app", "export_app", "import_app", "limit"),
     *("run", "tasks", "logs", "entry-points", "trigger"),
     *("approvals", "approve", "reject", "grants", "revoke"),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from hector_site.redaction import MASK, redacted
 
 MESSAGE_LIMIT: Final = 2000
+SHORTEST_MASKED: Final = 6  # characters
 
 
 class HectorToolError(Exception):
@@ -58,6 +59,21 @@ def scrub(text: str, secrets: Collection[str] = ()) -> str:
         text = text.replace(secret, MASK)
     text = redacted(text)
     return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + " …"
+
+
+def masked(value: Any, secrets: Collection[str]) -> Any:
+    """JSON without the given secrets, those aside that are so short that they may stand in any text by chance."""
+    match value:
+        case str():
+            for secret in sorted(secrets, key=len, reverse=True):
+                if len(secret) >= SHORTEST_MASKED:
+                    value = value.replace(secret, MASK)
+            return value
+        case list():
+            return [masked(item, secrets) for item in value]
+        case dict():
+            return {masked(key, secrets): masked(item, secrets) for key, item in value.items()}
+    return value
 
 
 def classify(error: BaseException, *, secrets: Collection[str] = ()) -> Failure:

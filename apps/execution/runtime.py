@@ -20,7 +20,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.toolsets import CombinedToolset
 
-from apps.agents.config.references import resolver
+from apps.agents.config.references import REFERENCE, resolver
 from apps.agents.config.spec import AgentSpec
 from apps.agents.llms import chain
 from apps.agents.registry import BuildContext, tool_types
@@ -45,7 +45,7 @@ class Runtime:
     agent: Agent[Deps, Any]
     model: Model
     stamp: Any  # of the secrets that it was built with
-    secrets_used: set[str]  # their values, to be hidden from whatever a server or tool says
+    secrets_used: set[str]  # their values, to be hidden in whatever a server or tool says
     users: int = 0
     dropped: bool = False  # closed as soon as nobody uses it
     checked: float = field(default_factory=time.monotonic)
@@ -132,9 +132,8 @@ def build(app: App, spec: AgentSpec, resolve: Callable[[str], str], stamp: Any) 
     secrets_used: set[str] = set()
 
     def fill(text: str) -> str:
-        if (value := resolve(text)) != text:
-            secrets_used.add(value)
-        return value
+        secrets_used.update(resolve(reference[0]) for reference in REFERENCE.finditer(text))
+        return resolve(text)
 
     context = BuildContext(app.name, workdir(app), fill)
     model = chain.build_chain(spec.llms, context)

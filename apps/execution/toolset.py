@@ -22,7 +22,7 @@ from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 from pydantic_core import ValidationError, to_jsonable_python
 
-from apps.agents.errors import HectorToolError, scrub
+from apps.agents.errors import HectorToolError, masked, scrub
 from apps.agents.policies import Policy
 from apps.agents.session import within
 from apps.agents.tools.ask_human import AskHumanSpec
@@ -114,6 +114,7 @@ class JournaledToolset(WrapperToolset[Deps]):
             journal.call_broke(asked.key, broken)
             raise
         reach(Point.TOOL_ENDED)
+        recorded = Recorded(recorded.kind, masked(recorded.value, journal.secrets))  # a server may echo what it gets
         kept = session.keep(state) if session and state is not None and recorded.kind == "value" else None
         recorded = _told(recorded, permit)
         ended = {**call, "seconds": watch.seconds()}

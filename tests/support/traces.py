@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.approvals.models import Approval
 from apps.queue import holds
+from apps.sessions.models import Session, Turn
 from apps.tasks import operations
 from apps.tasks.dead_letters import LetterFilter
 from apps.tasks.models import DeadLetter
@@ -65,6 +66,8 @@ def _models(label: str) -> list[Any]:
 def fill(app: App) -> Filled:
     with in_app(app):
         tasks = plant(app)
+        session = Session.objects.create(agent=AGENT, name=MARK, value={"name": MARK}, turns_total=1)
+        Turn.objects.create(session=session, seq=1, task=tasks[0].pk, messages=1, value=[{"content": MARK}])
         letter = DeadLetter.objects.get()
         request = operations.Request("discard", LetterFilter(ids=(letter.pk,)), reason=MARK)
         operation = operations.start(app, request, by="tests")
@@ -72,7 +75,7 @@ def fill(app: App) -> Filled:
         Channel.objects.create(name=CHANNEL, type="webhook", spec=spec, enabled=True)
         sent = {"status": "delivered", "finished_at": timezone.now(), "message": {"said": MARK}}
         delivery = Delivery.objects.create(channel=CHANNEL, type="dead_lettered", event=1, **sent)
-        ids = [task.pk for task in tasks] + [Approval.objects.get().pk, operation.pk, delivery.pk]
+        ids = [task.pk for task in tasks] + [Approval.objects.get().pk, operation.pk, delivery.pk, session.pk]
     secrets.put(app, "KEY", MARK)
     tokens.issue_app_token(app.name, note=MARK)
     holds.hold(app, AGENT, by="tests", reason=MARK)

@@ -64,7 +64,7 @@ def test_after_a_rotation_the_old_key_is_not_needed_any_more(app: App, settings:
     old = settings.HECTOR_ENCRYPTION_KEYS
     settings.HECTOR_ENCRYPTION_KEYS = ["new key", *old]
     assert secrets.values(app) == {"ONE": "1", "TWO": "2"}
-    call_command("reencrypt", stdout=(said := StringIO()))
+    call_command("secrets", "rotate", stdout=(said := StringIO()))
     assert said.getvalue().startswith("Encrypted anew: 2 secrets")
     settings.HECTOR_ENCRYPTION_KEYS = ["new key"]
     assert secrets.values(app) == {"ONE": "1", "TWO": "2"}
@@ -74,7 +74,7 @@ def test_after_a_rotation_the_old_key_is_not_needed_any_more(app: App, settings:
         secrets.values(app)
     assert "HECTOR_ENCRYPTION_KEYS" in str(failure.value)
     with pytest.raises(CommandError, match="HECTOR_ENCRYPTION_KEYS"):
-        call_command("reencrypt")
+        call_command("secrets", "rotate")
     settings.HECTOR_ENCRYPTION_KEYS = [*old, "new key"]
     secrets.rotate()  # for the tests that follow: the process keeps the signing key as it was read last
 
