@@ -102,6 +102,23 @@ FIGURES = (
         {POSTGRESQL: {"per_second": Target(least=300), "p99": Target(most=150)}},
     ),
     Figure(
+        "webhooks",
+        "signed webhooks, 50 clients, durable before the answer, workers running",
+        "bench.figures.entry_points:webhooks",
+        {**_POST, "lost": ""},
+        {
+            engine: {"per_second": Target(least=150), "p99": Target(most=400), "lost": Target(most=0)}
+            for engine in ENGINES
+        },
+    ),
+    Figure(
+        "reaction",
+        "commit of an event to the start of the run that reacts to it, idle system",
+        "bench.figures.entry_points:reaction",
+        {"p50": "ms", "p95": "ms"},
+        {engine: {"p50": Target(most=15)} for engine in ENGINES},
+    ),
+    Figure(
         "claim",
         "one claim while 1,000 entries wait, and while 1,000,000 do",
         "bench.figures.claim:measure",

@@ -22,8 +22,10 @@ def problem(
     code: str = "",
     errors: Sequence[dict[str, str]] = (),
     headers: dict[str, str] | None = None,
+    **more: str,
 ) -> JsonResponse:
-    """An error answer; `errors` are `{"pointer", "detail"}` each, `code` tells apart what programs should."""
+    """An error answer; `errors` are `{"pointer", "detail"}` each, `code` tells apart what programs should; `more` is
+    what else it says to programs."""
     title = HTTPStatus(status).phrase
     body = {
         "type": f"urn:hector:problem:{code}" if code else "about:blank",
@@ -31,5 +33,6 @@ def problem(
         "status": status,
         "detail": detail or f"{title}.",
         "errors": list(errors),
+        **more,
     }
     return JsonResponse(body, status=status, content_type=CONTENT_TYPE, headers=headers)

@@ -177,6 +177,8 @@ HECTOR_RETENTION_NOTIFICATIONS = envduration("HECTOR_RETENTION_NOTIFICATIONS", "
 HECTOR_ENV_ALLOW = envlist("HECTOR_ENV_ALLOW", "OPENAI_API_KEY,ANTHROPIC_API_KEY,GEMINI_API_KEY,GOOGLE_API_KEY")
 HECTOR_FUNCTION_ALLOW = envlist("HECTOR_FUNCTION_ALLOW", "hector_demo")  # packages that handlers may come from
 HECTOR_HTTP_ALLOW = envlist("HECTOR_HTTP_ALLOW")  # hosts or networks that Apps may reach though they are private
+HECTOR_EVENT_CHAIN_DEPTH = envint("HECTOR_EVENT_CHAIN_DEPTH", 8, least=0)  # reactions to reactions, and so on
+HECTOR_EVENT_CHAIN_RATE = envint("HECTOR_EVENT_CHAIN_RATE", 60, least=0)  # of these, of an entry point in a minute
 HECTOR_WORK_DIR = home() / "apps"
 
 # --- Notifications ---------------------------------------------------------------------------------------------------
@@ -248,6 +250,7 @@ SPECTACULAR_SETTINGS = {
         "EntryPointState": ["active", "paused"],
         "FiringCause": "apps.triggers.models.Firing.Cause",
         "FiringOutcome": "apps.triggers.models.Firing.Outcome",
+        "WebhookVerdict": "apps.triggers.models.WebhookDelivery.Verdict",
         "ChannelState": "apps.triggers.models.Channel.State",
     },
     "GET_LIB_DOC_EXCLUDES": "apps.tenancy.http.openapi.undescribed",

@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.approvals.api")),
     path("", include("apps.approvals.grants_api")),
     path("", include("apps.triggers.entry_points.api")),
+    path("", include("apps.triggers.webhooks.api")),
     path("", include("apps.triggers.api")),
     path("", include("apps.agents.api")),
     path("", include("apps.quotas.api")),

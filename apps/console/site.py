@@ -45,6 +45,7 @@ from apps.console.views import (
     task,
     tasks,
     tokens,
+    webhooks,
 )
 from apps.tenancy.connection import connection
 from apps.tenancy.context import in_app
@@ -103,6 +104,9 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             ("dead-letters/operations/<uuid:operation_id>/stop/", operations.stop, "operation_stop"),
             ("events/", events.index, "events"),
             ("approvals/", inbox.history, "approvals_history"),
+            ("webhooks/", webhooks.index, "webhooks"),
+            ("webhooks/<uuid:delivery_id>/", webhooks.delivery, "webhook"),
+            ("webhooks/<uuid:delivery_id>/redeliver/", webhooks.redeliver, "webhook_redeliver"),
             ("notifications/", notifications.index, "notifications"),
             ("notifications/messages/<uuid:delivery_id>/", notifications.message, "message"),
             ("notifications/messages/<uuid:delivery_id>/redeliver/", notifications.redeliver, "message_redeliver"),

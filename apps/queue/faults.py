@@ -38,9 +38,12 @@ class Point(StrEnum):
     SETTLEMENT_WRITES = "settlement_writes"  # inside the transaction that ends a run
     SETTLEMENT_WRITTEN = "settlement_written"  # after its commit
     RETRY_WRITES = "retry_writes"  # inside the transaction that puts a task off
+    REACTION_WRITES = "reaction_writes"  # inside that transaction, too: what events start is written
     OUTBOX_WRITES = "outbox_writes"  # inside the transaction that hands events to their subscribers
     MESSAGE_SENT = "message_sent"  # a receiver has a message; its answer is not recorded
     DELIVERY_WRITES = "delivery_writes"  # inside the transaction that records it
+    WEBHOOK_WRITES = "webhook_writes"  # inside the transaction that accepts a request; its sender knows nothing yet
+    WEBHOOK_WRITTEN = "webhook_written"  # after its commit; its sender still knows nothing
     APPROVAL_WRITES = "approval_writes"  # inside the transaction that makes a task wait for a person
     DECISION_WRITES = "decision_writes"  # inside that of a decision; nothing but the decision itself is written
     GRANT_WRITES = "grant_writes"  # inside it, too: the grant is written

@@ -57,6 +57,10 @@ class EventType(models.TextChoices):
     ENTRY_POINT_RESUMED = "entry_point_resumed"  # {entry_point: or null (all timers), reason?}
     TIMER_FIRED = "timer_fired"  # {entry_point, firing, scheduled_for}
     TIMER_SKIPPED = "timer_skipped"  # {entry_point, firing, scheduled_for, reason}; of no task
+    # {entry_point, firing, reason?: why there is no task}; of no task then, like …
+    WEBHOOK_RECEIVED = "webhook_received"
+    WEBHOOK_REDELIVERED = "webhook_redelivered"  # {entry_point, delivery, redelivery, reason?}
+    EVENT_CHAIN_CUT = "event_chain_cut"  # {entry_point, firing, reason}: an event of the task started nothing
     LLM_STARTED = "llm_started"  # {request, model}
     LLM_COMPLETED = "llm_completed"  # {request, model, input_tokens?, output_tokens?, cost_usd?, seconds, error?}
     TOOL_CALL_STARTED = "tool_call_started"  # {tool, call, arguments, approval?: that let it run}

@@ -89,6 +89,8 @@ def _child(parent: Task, version: AgentVersion, new_input: Any, from_checkpoint:
         metadata=parent.metadata,
         max_retries=parent.max_retries,
         timeout_seconds=parent.timeout_seconds,
+        caused_by=parent.caused_by,
+        chain=parent.chain,
         forked_from=parent,
         forked_at_checkpoint=from_checkpoint,
         created_by=by,

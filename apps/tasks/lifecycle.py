@@ -56,6 +56,8 @@ class NewTask:
     tags: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     entry_point: str | None = None
+    caused_by: UUID | None = None  # the task whose event it is a reaction to …
+    chain: int = 0  # … at the end of a chain of so many
     trace_id: str = ""
     unique_key: str | None = None  # keeps other tasks with this key out (`apps.tasks.unique`) …
     unique_scope: UniqueScope = UniqueScope.ACTIVE  # … for so long
@@ -148,6 +150,8 @@ def _accepted(new: NewTask, by: str) -> Task:
         session=new.session,
         isolation=(new.isolation or Isolation.SHARED) if new.session else "",
         entry_point=new.entry_point,
+        caused_by=new.caused_by,
+        chain=new.chain,
         priority=new.priority,
         tags=new.tags,
         metadata=new.metadata,

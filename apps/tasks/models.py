@@ -94,6 +94,8 @@ class Task(models.Model):
     forked_from = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="forks")
     forked_at_checkpoint = models.PositiveIntegerField(null=True)  # of the task that it was forked from
     created_by = models.CharField(max_length=200, default="", db_default="")  # who gave it its input
+    caused_by = models.UUIDField(null=True)  # the task whose event it is a reaction to, which may be gone by now …
+    chain = models.PositiveSmallIntegerField(default=0, db_default=0)  # … at the end of a chain of so many reactions
     unique_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: not unique work
     unique_scope = models.CharField(max_length=8, choices=UniqueScope, default="", blank=True)
 

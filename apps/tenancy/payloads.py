@@ -72,11 +72,11 @@ class EventPayload(Payload):
 
     TOLD = frozenset({
         "agent", "app", "approval", "attempt", "call", "cancel_requested", "changed", "channel", "conflict", "cost_usd",
-        "decision", "delay_seconds", "delivery", "done", "failed", "fingerprint", "forked_from", "from",
-        "from_checkpoint", "grant", "in_doubt", "input_tokens", "kind", "missing", "model", "name", "operation",
-        "outcome", "output_tokens", "policy", "reason", "request", "resumed_from", "revision", "seconds", "session",
-        "set_aside", "since", "skipped", "task", "to", "tool", "tool_calls", "total", "verb", "waited_seconds",
-        "waits_for_person", "worker",
+        "decision", "delay_seconds", "delivery", "done", "entry_point", "failed", "fingerprint", "firing",
+        "forked_from", "from", "from_checkpoint", "grant", "in_doubt", "input_tokens", "kind", "missing", "model",
+        "name", "operation", "outcome", "output_tokens", "policy", "reason", "redelivery", "request", "resumed_from",
+        "revision", "scheduled_for", "seconds", "session", "set_aside", "since", "skipped", "task", "to", "tool",
+        "tool_calls", "total", "verb", "waited_seconds", "waits_for_person", "worker",
     })  # fmt: skip
 
     def without(self, value: Any) -> Any:

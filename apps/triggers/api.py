@@ -94,7 +94,7 @@ class OneDeliveryOut(DeliveryOut):
 
 
 class DeliveryQuery(PageQuery):
-    channel = serializers.CharField(max_length=64, required=False)
+    channel = serializers.CharField(max_length=80, required=False)
     status = serializers.ChoiceField(choices=Delivery.Status.choices, required=False)
     type = serializers.CharField(max_length=32, required=False)
     task = serializers.UUIDField(required=False)

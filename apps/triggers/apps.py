@@ -8,16 +8,19 @@ class TriggersConfig(AppConfig):
     def ready(self) -> None:
         from apps.agents.config import apply, checks
         from apps.tasks import integrity, outbox, recovery, retention
-        from apps.triggers import channels, starters
+        from apps.triggers import channels, reactions, starters
         from apps.triggers.entry_points import lifecycle as entry_points
         from apps.triggers.entry_points import rules
         from apps.triggers.entry_points import upkeep as entry_points_upkeep
         from apps.triggers.notifications import deliveries, lifecycle, upkeep
+        from apps.triggers.starters import event
 
         starters.register()
-        checks.RULES.append(rules.template_faults)
+        checks.RULES += [rules.template_faults, rules.webhook_faults, rules.event_faults]
         apply.when_applied.append(entry_points.put_in_force)
         retention.more.append(entry_points_upkeep.prunable)
+
+        outbox.consumers[event.SUBSCRIBER] = reactions.consume
 
         channels.register()
         apply.when_applied.append(lifecycle.put_in_force)

@@ -39,6 +39,12 @@ class TemplateFailed(Exception):
     code = "template_failed"
 
 
+class NotRedeliverable(EntryPointRefused):
+    """What has come cannot be handed to the entry point once more; the message says why."""
+
+    code = "not_redeliverable"
+
+
 class NotificationRefused(Exception):
     """The operation is not possible now."""
 

@@ -65,11 +65,16 @@ class Happening:
 
     event: Event
     task: Task | None
-    approval: Approval | None
+    approval: Approval | None = None
 
     @property
     def agent(self) -> str:
         return self.task.agent if self.task else str(self.event.payload.get("agent", ""))
+
+    @property
+    def entry_point(self) -> str:
+        found = self.task.entry_point if self.task else self.event.payload.get("entry_point")
+        return str(found or "")
 
 
 def of_event(app: App, told: Happening, *, include_payload: bool) -> dict[str, Any]:
@@ -77,6 +82,8 @@ def of_event(app: App, told: Happening, *, include_payload: bool) -> dict[str, A
     data: dict[str, Any] = {"event": event.pk}
     if task is not None:
         data |= {"task": str(task.pk), "seq": event.seq, "agent": task.agent, "session": task.session}
+        if task.entry_point:
+            data["entry_point"] = task.entry_point
     data |= {name: payload[name] for name in _FACTS if name in payload and name not in data}
     if event.actor:
         data["actor"] = event.actor

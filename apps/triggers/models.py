@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from apps.agents.models import OrderedJSON
+from apps.tenancy.payloads import Payload, PayloadBytes
 
 
 class EntryPoint(models.Model):
@@ -107,6 +108,71 @@ class Firing(models.Model):
         return f"{self.entry_point_id} {self.outcome}"
 
 
+class WebhookDelivery(models.Model):
+    """A request that came for an entry point, and what was made of it.
+
+    `key` is what tells it from others: the same again counts as a repetition of this one. Its headers and parameters
+    are without credentials.
+    """
+
+    class Verdict(models.TextChoices):
+        STARTED = "started"  # these are outcomes of its firing: …
+        QUEUED = "queued"
+        REPLACED = "replaced"
+        SKIPPED = "skipped"
+        FILTERED = "filtered"
+        REFUSED = "refused"  # … down to here
+        PAUSED = "paused"  # its entry point was; the sender was told to come back
+        UNREADABLE = "unreadable"  # what it holds is not what it says
+        UNVERIFIED = "unverified"  # its signature is missing or wrong; what it held was not kept
+        HANDSHAKE = "handshake"  # the sender's question whether this is the right address; it was answered
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    entry_point = models.ForeignKey(EntryPoint, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
+    received_at = models.DateTimeField(db_default=Now())
+    method = models.CharField(max_length=10)
+    path = models.TextField()  # behind /webhooks/APP
+    query = Payload(default=dict)
+    headers = Payload(default=dict)
+    content_type = models.CharField(max_length=200, default="", db_default="")
+    body = PayloadBytes(null=True)
+    size = models.PositiveIntegerField(default=0)  # bytes of the body
+    key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: any number of them
+    verdict = models.CharField(max_length=12, choices=Verdict)
+    reason = models.TextField(default="", db_default="")  # a sentence
+    firing = models.UUIDField(null=True)
+    task = models.UUIDField(null=True)
+    repeats = models.PositiveIntegerField(default=0, db_default=0)
+    repeated_at = models.DateTimeField(null=True)  # for the last time
+    redelivery_of = models.UUIDField(null=True)
+    by = models.CharField(max_length=200, default="", db_default="")  # who redelivered it
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "webhook deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["entry_point", "key"], name="webhook_delivery_once"),
+            models.CheckConstraint(
+                condition=Q(verdict__in=["started", "queued", "replaced"], task__isnull=False)
+                | (~Q(verdict__in=["started", "queued", "replaced"]) & Q(task=None)),
+                name="webhook_delivery_has_task",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["entry_point", "-id"], name="webhook_delivery_newest"),
+            models.Index(fields=["verdict", "-id"], name="webhook_delivery_verdict"),
+            models.Index(fields=["received_at"], name="webhook_delivery_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def text(self) -> str | None:
+        """The body, as far as it is text."""
+        return None if self.body is None else bytes(self.body).decode(errors="replace").replace("\0", "\ufffd")
+
+
 class Channel(models.Model):
     """A receiver that the configuration names now, and how it is doing. Its id is the key of its queue entry."""
 
@@ -117,7 +183,7 @@ class Channel(models.Model):
         OFF = "off"  # the configuration says so
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=64, unique=True)
+    name = models.CharField(max_length=80, unique=True)
     type = models.CharField(max_length=20)
     spec = OrderedJSON()  # as in the document, checked: `${secret:…}` references stay references
     enabled = models.BooleanField()  # what the configuration says
@@ -161,7 +227,7 @@ class Delivery(models.Model):
         FAILED = "failed"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    channel = models.CharField(max_length=64)
+    channel = models.CharField(max_length=80)
     event = models.BigIntegerField(null=True)  # null: a test
     type = models.CharField(max_length=32)
     task = models.UUIDField(null=True)

@@ -6,9 +6,11 @@ import http.client
 import json
 import threading
 import time
+from collections.abc import Callable
 
 from apps.tasks.models import Task
 from apps.tenancy.context import in_app
+from apps.tenancy.models import App
 from apps.tenancy.tokens import issue_app_token
 from bench.harness import BenchError, migrated, pause, percentile, web, workers
 
@@ -17,22 +19,24 @@ SECONDS = 10.0
 DOCUMENT = {"agents": {"echo": {"type": "function", "handler": "bench.functions.echo"}}}
 
 
-class Client(threading.Thread):
-    """Posts one task after another until the time is over."""
+Ask = Callable[[], tuple[str, bytes, dict[str, str]]]  # makes a request: its path, body and headers
 
-    def __init__(self, port: int, token: str, seconds: float) -> None:
+
+class Client(threading.Thread):
+    """Posts one request after another until the time is over."""
+
+    def __init__(self, port: int, ask: Ask, seconds: float) -> None:
         super().__init__()
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._port, self._seconds = port, seconds
+        self._port, self._ask, self._seconds = port, ask, seconds
         self.latencies: list[float] = []  # milliseconds
         self.refused: list[str] = []
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
-        body = json.dumps({"agent": "echo", "input": "A question."})
         end = time.monotonic() + self._seconds
         while (begun := time.monotonic()) < end:
-            connection.request("POST", "/tasks", body, self._headers)
+            path, body, headers = self._ask()
+            connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
             answer = connection.getresponse()
             text = answer.read()
             self.latencies.append((time.monotonic() - begun) * 1000)
@@ -43,13 +47,17 @@ class Client(threading.Thread):
 
 def measure(quick: bool) -> dict[str, float]:
     app = migrated(DOCUMENT)
-    token = issue_app_token(app.name)
+    body, headers = json.dumps({"agent": "echo", "input": "A question."}).encode(), bearer(app)
+
+    def ask() -> tuple[str, bytes, dict[str, str]]:
+        return "/tasks", body, headers
+
     pause()
     with workers(), web() as port:
-        _load(port, token, 1.0)  # every process of the web server has imported and connected what it needs
+        load(port, ask, CLIENTS, 1.0)  # every process of the web server has imported and connected what it needs
         with in_app(app):
             before = Task.objects.count()
-        seconds, latencies = _load(port, token, SECONDS / (5 if quick else 1))
+        seconds, latencies = load(port, ask, CLIENTS, SECONDS / (5 if quick else 1))
         with in_app(app):
             accepted = Task.objects.count() - before
     if accepted != len(latencies):
@@ -61,8 +69,13 @@ def measure(quick: bool) -> dict[str, float]:
     }
 
 
-def _load(port: int, token: str, seconds: float) -> tuple[float, list[float]]:
-    clients = [Client(port, token, seconds) for _ in range(CLIENTS)]
+def bearer(app: App) -> dict[str, str]:
+    return {"Authorization": f"Bearer {issue_app_token(app.name)}"}
+
+
+def load(port: int, ask: Ask, number: int, seconds: float) -> tuple[float, list[float]]:
+    """So many clients for so long; how long that really was, and the milliseconds until each answer."""
+    clients = [Client(port, ask, seconds) for _ in range(number)]
     begun = time.monotonic()
     for client in clients:
         client.start()

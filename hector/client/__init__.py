@@ -29,6 +29,7 @@ from hector.client.notifications import Notifications
 from hector.client.sessions import Sessions
 from hector.client.tasks import Tasks
 from hector.client.tokens import Tokens
+from hector.client.webhooks import Webhooks
 
 C = TypeVar("C", Sync, Async)
 URL = "http://127.0.0.1:8080"
@@ -51,6 +52,7 @@ class _Operations(Generic[C]):
         self.sessions: Sessions[C] = Sessions(connection)
         self.notifications: Notifications[C] = Notifications(connection)
         self.limits: LimitGroup[C] = LimitGroup(connection)
+        self.webhooks: Webhooks[C] = Webhooks(connection)
         self.tokens: Tokens[C] = Tokens(connection)
         self.apps: Apps[C] = Apps(connection)
         self.admin: Admin[C] = Admin(connection)

@@ -88,6 +88,7 @@ class Task(Record):
     forked_from: str | None
     forked_at_checkpoint: int | None
     checkpoint_bytes: int
+    caused_by: str | None
 
     @property
     def ended(self) -> bool:

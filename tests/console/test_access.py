@@ -49,6 +49,7 @@ CHANGING |= {
     "letters_discard",
     "operation_stop",
     "message_redeliver",
+    "webhook_redeliver",
     "channel_redeliver",
     "channel_enable",
     "channel_test",

@@ -34,7 +34,7 @@ PRINTED = {  # what a page promises that its commands print
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
     "docs/entry-points.md": ["anna asks: Where is my order?", "paused"],
     "docs/durability.md": ["Nothing is wrong."],
-    "docs/events.md": ['"name":"order_placed","data":{"order":7}'],
+    "docs/events.md": ['"name":"order_placed","data":{"order":7}', "Pack order 7"],
     "docs/limits.md": ["The installation runs 40 at a time"],
     "docs/notifications.md": ["test http://127.0.0.1:", "execution_completed http://127.0.0.1:"],
     "docs/operating.md": ['"database": "connected"'],
@@ -48,6 +48,7 @@ PRINTED = {  # what a page promises that its commands print
         "execution_resumed",
     ],
     "docs/sessions.md": ["customer-17", '"part_kind":"tool-return"', '"results":[]'],
+    "docs/webhooks.md": ["started", '"verdict":"started"', '"repeats":1'],
     "docs/tools.md": ["$HOME; rm -rf /\\n", "which Apps may not reach"],
 }
 RECEIVER = "9009"  # the port of a page's own server

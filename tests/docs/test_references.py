@@ -41,6 +41,7 @@ NOT_DESCRIBED = {
     "/admin/",
     "/approvals/",
 }  # in openapi.json
+OF_AN_APP = {"/webhooks/APP/PATH", "/webhooks/shophook/github", "/github", "/orders/{id}", "/orders/new"}
 INTERNAL = {  # variables that are not for users
     "HECTOR_ROLE": "the command that runs, set by `hector`",
     "HECTOR_LISTENER": "the socket that `hector serve` hands to its web server",
@@ -177,7 +178,7 @@ def described_as(path: str) -> str | None:
 def test_every_address_exists(shown: Page) -> None:
     for method, path in addresses(shown):
         template = described_as(path)
-        assert template or path in NOT_DESCRIBED, path
+        assert template or path in NOT_DESCRIBED | OF_AN_APP, path
         if method and template:
             assert method.lower() in OPENAPI["paths"][template], (method, path)
 

@@ -30,7 +30,7 @@ LATER_KEYS: dict[tuple[str | int, ...], set[str]] = {  # of the document itself,
     ("entry_points",): {"entry_node", "max_concurrent", "on_limit"},
 }
 LATER_TOOLS = {"files", "search"}
-LATER_TRIGGERS = {"timer", "webhook", "event"}
+LATER_TRIGGERS = {"timer"}
 LATER_AGENTS = {"sequential", "parallel", "loop", "conditional", "graph"}
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]

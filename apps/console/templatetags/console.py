@@ -52,6 +52,18 @@ STATES = {  # state -> icon and label; the colours are the tokens `--state-…` 
     "off": ("do_not_disturb_on", "Not enabled"),
     "delivered": ("check_circle", "Delivered"),
 }
+VERDICTS = {  # about what came for a webhook -> the state whose colour it has, and icon
+    "started": ("completed", "play_circle"),
+    "queued": ("pending", "schedule"),
+    "replaced": ("completed", "swap_horiz"),
+    "skipped": ("cancelled", "redo"),
+    "filtered": ("cancelled", "filter_alt"),
+    "refused": ("failed", "error"),
+    "paused": ("parked", "pause_circle"),
+    "unreadable": ("failed", "help"),
+    "unverified": ("off", "gpp_bad"),
+    "handshake": ("off", "handshake"),
+}
 _TICKS = re.compile(r"`([^`]+)`")
 MAX_SHOWN = 100_000  # characters of a payload
 SHORT = 80  # characters of JSON that are shown on one line
@@ -68,6 +80,18 @@ def state(value: str) -> SafeString:
     """A badge: colour, icon and label say the same."""
     symbol, label = STATES[value]
     return format_html('<span class="state" data-state="{}">{}{}</span>', value, icon(symbol), label)
+
+
+@register.simple_tag
+def verdict(value: str) -> SafeString:
+    """A badge: colour, icon and label say the same."""
+    tone, symbol = VERDICTS[value]
+    return format_html('<span class="state" data-state="{}">{}{}</span>', tone, icon(symbol), words_of(value))
+
+
+@register.filter
+def verdict_icon(value: str) -> str:
+    return VERDICTS[value][1]
 
 
 @register.filter

@@ -46,7 +46,7 @@ class Which:
     @classmethod
     def of(cls, request: HttpRequest) -> Which:
         status = request.GET.get("status", "")
-        return cls(request.GET.get("channel", "")[:64], status if status in Delivery.Status.values else "")
+        return cls(request.GET.get("channel", "")[:80], status if status in Delivery.Status.values else "")
 
     @property
     def found(self) -> Any:

@@ -202,7 +202,7 @@ class TaskOut(serializers.ModelSerializer[Task]):
             "id", "agent", "agent_version", "session", "isolation", "entry_point", "status", "input", "output", "error",
             "priority", "tags", "metadata", "attempt", "max_retries", "next_attempt_at", "deadline", "usage",
             "approvals", "created_at", "started_at", "finished_at", "forked_from", "forked_at_checkpoint",
-            "checkpoint_bytes",
+            "checkpoint_bytes", "caused_by",
         ]  # fmt: skip
         read_only_fields = fields
 

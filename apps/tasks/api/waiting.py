@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
+from django.http import HttpRequest
 from rest_framework.request import Request
 
 from apps.tasks.models import FINAL, Task, TaskStatus
@@ -84,7 +85,7 @@ def rests_within(task_id: UUID, seconds: float, client: socket | None = None) ->
     return False
 
 
-def client_socket(request: Request) -> socket | None:
+def client_socket(request: Request | HttpRequest) -> socket | None:
     """The connection that the request came by, where the server (gunicorn) tells."""
     found = request.META.get("gunicorn.socket")
     return found if isinstance(found, socket) else None

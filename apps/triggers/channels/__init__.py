@@ -5,9 +5,9 @@ A type is a module here that registers itself; nothing else knows it by name.
 
 from __future__ import annotations
 
-from apps.triggers.channels import email, slack, webhook
+from apps.triggers.channels import callback, email, slack, webhook
 
 
 def register() -> None:
-    for channel_type in (webhook, slack, email):
+    for channel_type in (webhook, slack, email, callback):
         channel_type.register()

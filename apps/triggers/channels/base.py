@@ -46,6 +46,10 @@ class NotificationSpec(ChannelSpec):
     def channel(self) -> str:
         return self.name or self.type
 
+    def wants(self, type: str, agent: str, entry_point: str) -> bool:
+        """Whether it tells of such an event; `agent` and `entry_point` are its task's, or empty."""
+        return type in self.events and (not self.agents or agent in self.agents)
+
     @property
     def target(self) -> str:
         """Where messages go, as the document says it."""

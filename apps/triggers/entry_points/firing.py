@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from apps.agents.versions import version_of
 from apps.queue import sql
 from apps.tasks import lifecycle as tasks
 from apps.tasks.errors import InputInvalid, TooMuch, UnknownAgent
-from apps.tasks.events import EventType, NewEvent, announce, record_each
+from apps.tasks.events import EventType, NewEvent, announce, record, record_each
 from apps.tasks.lifecycle import NewTask
 from apps.tasks.models import Task
 from apps.tenancy.models import App
@@ -32,10 +33,13 @@ from apps.triggers.models import EntryPoint, Firing
 
 Cause, Outcome = Firing.Cause, Firing.Outcome
 LONGEST_SESSION = 200
-CALLS = (Cause.API, Cause.MANUAL)
+CALLS = (Cause.API, Cause.MANUAL, Cause.WEBHOOK)  # whoever calls can come again
 
 # What is told of a firing with a task, and of one without. (Of calls, the task's own first event tells.)
-EVENTS: dict[str, tuple[EventType, EventType]] = {Cause.TIMER: (EventType.TIMER_FIRED, EventType.TIMER_SKIPPED)}
+EVENTS: dict[str, tuple[EventType, EventType]] = {
+    Cause.TIMER: (EventType.TIMER_FIRED, EventType.TIMER_SKIPPED),
+    Cause.WEBHOOK: (EventType.WEBHOOK_RECEIVED, EventType.WEBHOOK_RECEIVED),
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,10 @@ class Start:
     key: str | None = None
     scheduled_for: datetime | None = None
     input: Any = None  # of the task, in the place of what the template makes
+    caused_by: UUID | None = None  # the task whose event it is …
+    chain: int = 0  # … and how many reactions led here, this one counted
+    cut: str = ""  # why this chain is to go no further; a sentence
+    tells: bool = True  # whether an event tells of that
 
 
 def fire(
@@ -107,10 +115,16 @@ def _fire(app: App, starts: Sequence[Start], by: str) -> list[Firing]:
 
 def _known(starts: Sequence[Start]) -> dict[tuple[UUID, str | None], Firing]:
     keyed = [start for start in starts if start.key is not None]
-    found = Firing.objects.filter(
-        entry_point__in={start.entry_point.pk for start in keyed}, key__in={start.key for start in keyed}
+    if not keyed:
+        return {}
+    entry_points = [sql.uid(pk) for pk in {start.entry_point.pk for start in keyed}]
+    # `firing_once` serves it. In SQL, which takes less time to put together than to run.
+    found = Firing.objects.raw(
+        f"SELECT * FROM triggers_firing WHERE entry_point_id IN ({sql.placeholders(len(entry_points))})"
+        f" AND key IN ({sql.placeholders(len(keyed))})",
+        [*entry_points, *(start.key for start in keyed)],
     )
-    return {(firing.entry_point_id, firing.key): firing for firing in found} if keyed else {}
+    return {(firing.entry_point_id, firing.key): firing for firing in found}
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ class _Not:
 def _submitted(app: App, wanted: Sequence[tuple[Start, NewTask]], by: str) -> list[Task | _Not]:
     """The tasks; where a limit of the App does not let all of them in, each for itself.
 
-    Raises TooMuch to whoever calls by themselves: they can come again.
+    Raises TooMuch to whoever calls by themselves.
     """
     try:
         return [*tasks.submit_many(app, [task for _, task in wanted], by=by)]
@@ -139,49 +153,66 @@ def _submitted(app: App, wanted: Sequence[tuple[Start, NewTask]], by: str) -> li
 
 def _decide(app: App, start: Start, by: str) -> NewTask | _Not:
     """What is to be done. Whether there is room for it is for `max_concurrent` to say, in here, once it is there."""
-    from apps.triggers.entry_points import templates  # takes a twentieth of a second to import
-
+    if start.cut:
+        return _Not(Outcome.SKIPPED, start.cut)
     spec = spec_of(start.entry_point)
     try:
-        value, session = _rendered(start, spec)
+        data = _data(start, spec)
+        value = _input(start, spec, data)
+        if start.input is None and spec.input is not None and _templates().is_nothing(value):
+            return _Not(Outcome.FILTERED, "The input's template made nothing of it.")
         version = version_of(spec.agent)
         if version is None:
             raise UnknownAgent(f"there is no agent {spec.agent!r} in this App")
-        if start.input is None and spec.input is not None and templates.is_nothing(value):
-            return _Not(Outcome.FILTERED, "The input's template made nothing of it.")
-        value = tasks.checked_input(version, value)
+        value, session = tasks.checked_input(version, value), _session(start, spec, data)
     except (TemplateFailed, UnknownAgent, InputInvalid) as error:
         said = str(error)
         return _Not(Outcome.REFUSED, said[:1].upper() + said[1:])
-    return NewTask(spec.agent, value, session=session, priority=spec.priority, entry_point=start.entry_point.name)
+    return NewTask(
+        spec.agent, value, session=session, priority=spec.priority, entry_point=start.entry_point.name,
+        caused_by=start.caused_by, chain=start.chain,
+    )  # fmt: skip
 
 
-def _rendered(start: Start, spec: EntryPointConfig) -> tuple[Any, str]:
-    """The task's input and session. Raises TemplateFailed or InputInvalid."""
-    from apps.triggers.entry_points import templates
-
+def _data(start: Start, spec: EntryPointConfig) -> dict[str, Any]:
+    """What templates may use."""
     zone, now = spec.trigger.zone, sql.instant()
-    data = {
+    return {
         **start.data,
         "entry_point": start.entry_point.name,
         "now": now.astimezone(zone),
         "scheduled_for": (start.scheduled_for or now).astimezone(zone),
     }
+
+
+def _input(start: Start, spec: EntryPointConfig, data: Mapping[str, Any]) -> Any:
+    """The task's input. Raises TemplateFailed or InputInvalid."""
     if start.input is not None:
         value = start.input
     elif spec.input is not None:
-        value = templates.render(spec.input, data)
+        value = _templates().render(spec.input, data)
     else:
         value = start.data.get("input", {})
     if not isinstance(value, str | dict):
         raise InputInvalid(f"the input must be text or an object; the template makes {type(value).__name__}")
+    return value
+
+
+def _session(start: Start, spec: EntryPointConfig, data: Mapping[str, Any]) -> str:
+    """The task's session. Raises TemplateFailed or InputInvalid."""
     if spec.session is None:
-        return value, start.entry_point.name if spec.isolation == "shared" else ""
-    session = templates.render(spec.session, data)
+        return start.entry_point.name if spec.isolation == "shared" else ""
+    session = _templates().render(spec.session, data)
     session = "" if session is None else str(session)
     if len(session) > LONGEST_SESSION:
         raise InputInvalid(f"the session's name has {len(session)} characters; it may have {LONGEST_SESSION}")
-    return value, session
+    return session
+
+
+def _templates() -> ModuleType:
+    from apps.triggers.entry_points import templates  # takes a twentieth of a second to import
+
+    return templates
 
 
 def _firing(start: Start, outcome: Firing.Outcome, reason: str, by: str) -> Firing:
@@ -196,6 +227,9 @@ def _tell(written: Sequence[tuple[Start, Firing]]) -> None:
     of_tasks: list[tuple[UUID, NewEvent]] = []
     of_none: list[NewEvent] = []
     for start, firing in written:
+        if start.cut and start.tells and start.caused_by is not None:
+            facts = {"entry_point": start.entry_point.name, "firing": str(firing.pk), "reason": firing.reason}
+            record(start.caused_by, NewEvent(EventType.EVENT_CHAIN_CUT, facts))
         if firing.cause not in EVENTS:
             continue
         with_task, without = EVENTS[firing.cause]

@@ -58,7 +58,7 @@ def consume(app: App, events: Sequence[Event]) -> None:
 
 
 def _looked_up(events: Sequence[Event], *, with_payload: bool) -> list[Happening]:
-    columns = ["agent", "session", *(["input", "output"] if with_payload else [])]
+    columns = ["agent", "session", "entry_point", *(["input", "output"] if with_payload else [])]
     tasks = Task.objects.only(*columns).in_bulk({event.task_id for event in events if event.task_id})
     asked = Approval.objects.in_bulk({event.payload["approval"] for event in events if "approval" in event.payload})
     approvals = {str(pk): approval for pk, approval in asked.items()}
@@ -82,7 +82,7 @@ def _delivery(app: App, channel: Channel, spec: NotificationSpec, told: Happenin
 
 
 def _wants(spec: NotificationSpec, told: Happening) -> bool:
-    return told.event.type in spec.events and (not spec.agents or told.agent in spec.agents)
+    return spec.wants(told.event.type, told.agent, told.entry_point)
 
 
 def _due_now(app: App, channel: Channel) -> None:

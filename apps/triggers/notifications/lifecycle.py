@@ -20,6 +20,7 @@ from apps.tasks import outbox
 from apps.tasks.events import EventType, NewEvent, announce
 from apps.tenancy.models import App
 from apps.triggers.channels.base import NotificationSpec, channel_types
+from apps.triggers.channels.callback import callbacks
 from apps.triggers.errors import ChannelNotActive, ChannelNotDisabled
 from apps.triggers.models import Channel, Delivery
 
@@ -61,7 +62,8 @@ def why_not_active(name: str, channel: Channel | None) -> str:
 
 def put_in_force(app: App, document: Document) -> None:
     """Makes the channels those of the document, in the transaction that applies it."""
-    specs = {spec.channel: spec for spec in document.notifications if isinstance(spec, NotificationSpec)}
+    named = [spec for spec in document.notifications if isinstance(spec, NotificationSpec)]
+    specs = {spec.channel: spec for spec in [*named, *callbacks(document)]}
     there = {channel.name: channel for channel in locked()}
     for name in there.keys() - specs.keys():
         _give_up(there[name], "the configuration does not name the channel any more")

@@ -5,8 +5,9 @@ A type is a module here that registers itself; nothing else knows it by name.
 
 from __future__ import annotations
 
-from apps.triggers.starters import call
+from apps.triggers.starters import call, event, webhook
 
 
 def register() -> None:
-    call.register()
+    for trigger_type in (call, event, webhook):
+        trigger_type.register()

@@ -171,7 +171,8 @@ def test_every_page_fits_reads_well_and_raises_no_error(operator: Visit) -> None
         "/admin/configuration/", "/admin/configuration/1/", "/admin/platform/apps/", "/admin/platform/apps/acme/",
         "/admin/platform/queue/", "/admin/platform/queue/pause/", "/admin/platform/queue/entries/?state=ready",
         "/admin/platform/apps/acme/tokens/", "/admin/platform/people/invite/", "/admin/accounts/user/", "/admin/audit/",
-        "/admin/audit/?of=people", "/admin/events/", "/admin/notifications/", "/admin/platform/apps/acme/delete/",
+        "/admin/audit/?of=people", "/admin/events/", "/admin/webhooks/", "/admin/notifications/",
+        "/admin/platform/apps/acme/delete/",
     )  # fmt: skip
 
 
