@@ -68,7 +68,7 @@ def _connected(options: argparse.Namespace) -> Client:
 
 
 def _on_this_machine(app: str | None) -> Client:
-    os.environ.setdefault("HECTOR_LOG_LEVEL", "warning")  # a line for each request is for servers
+    os.environ.setdefault("HECTOR_LOG_LEVEL", "error")  # a line for each request is for servers
     import django
 
     try:
@@ -83,7 +83,10 @@ def _on_this_machine(app: str | None) -> Client:
 
 def _sentence(error: HectorError, options: argparse.Namespace) -> str:
     if isinstance(error, ServerError) and not options.url and not _is_migrated():
-        return "There is no installation here yet: `hector serve` makes one, or say where one is with --url."
+        return (
+            "There is no installation here, or one of another version: `hector migrate` makes it or brings it up to "
+            "date. --url names one elsewhere."
+        )
     return str(error)
 
 

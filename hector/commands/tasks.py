@@ -163,7 +163,7 @@ def _list(client: Client, screen: Screen, options: argparse.Namespace) -> int:
 def _row(task: Task) -> tuple[str, ...]:
     text = task.input.get("text") if isinstance(task.input, dict) else None
     about = short(text if isinstance(text, str) else task.input)
-    return task.id, task.agent, task.status, f"{task.created_at:%Y-%m-%d %H:%M:%S}", about[:60]
+    return task.id, task.agent, task.status, f"{task.created_at:%m-%d %H:%M}", about[:60]
 
 
 def _takes_logs(parser: Parser) -> None:

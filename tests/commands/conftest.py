@@ -67,7 +67,7 @@ def hector(
     settings.HECTOR_FUNCTION_ALLOW = ["tests.support"]
     apply(lifecycle.get("acme"), DOCUMENT, by="tests")
     monkeypatch.setenv("HECTOR_ROLE", "")  # these two are set by it, and set back
-    monkeypatch.setenv("HECTOR_LOG_LEVEL", "warning")
+    monkeypatch.setenv("HECTOR_LOG_LEVEL", "error")
     where = ["--app", "acme"]
     if request.param != "here":
         where = ["--url", live_server.url]

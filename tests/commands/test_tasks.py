@@ -103,7 +103,7 @@ def test_at_an_address_nothing_of_the_server_is_loaded(tmp_path: Path) -> None:
 def test_where_there_is_no_installation_a_sentence_says_so(tmp_path: Path) -> None:
     done = python(tmp_path, str(ROOT / "manage.py"), "tasks")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1].startswith("There is no installation here yet")
+    assert done.stderr.splitlines()[-1].startswith("There is no installation here, or one of another version")
     assert "Traceback" not in done.stderr
 
 
