@@ -79,6 +79,7 @@ MAINTAIN = {
     "suspend_app": _django("starts nothing of an App any more, and closes its API"),
     "resume_app": _django("lets a suspended App go on"),
     "delete_app": _django("deletes an App with all that is in it"),
+    "limit_app": _django("says what an App may use in a window of time, or changes it"),
     "limit": _django("says how many tasks the installation runs at a time, or changes it"),
     "export_app": _django("writes a suspended App into a file"),
     "import_app": _django("makes an App of such a file, here or elsewhere"),

@@ -184,6 +184,7 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
     "configuration_diff": {"GET": Need.ADMIN},
     "revision": {"GET": Need.ADMIN},
     "audit": {"GET": Need.ADMIN},
+    "limits": _SEES,
     "inbox": _SEES,
     "inbox_batch": {"GET": Need.VIEWER, "POST": Need.APPROVER},
     "inbox_approval": {"GET": Need.VIEWER, "POST": Need.APPROVER},
@@ -196,6 +197,7 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
     "app_pause": _OF_PLATFORM,
     "app_resume": _OF_PLATFORM,
     "app_settings": _OF_PLATFORM,
+    "app_limits": _OF_PLATFORM,
     "app_suspend": _OF_PLATFORM,
     "app_reactivate": _OF_PLATFORM,
     "app_delete": _OF_PLATFORM,
@@ -234,7 +236,7 @@ PAGES: Final[dict[str, dict[str, Need]]] = {  # the same of the console; a page 
 _WITHOUT = ("init", "validate", "version", "openapi")
 _WITH = (
     *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "secrets"),
-    *("suspend_app", "resume_app", "delete_app", "export_app", "import_app", "limit"),
+    *("limit_app", "suspend_app", "resume_app", "delete_app", "export_app", "import_app", "limit"),
     *("run", "tasks", "logs", "entry-points", "trigger"),
     *("approvals", "approve", "reject", "grants", "revoke"),
     *("createsuperuser", "changepassword", "clearsessions"),

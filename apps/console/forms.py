@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from apps.console.schema_fields import MISSING, JSONText, field_of
+from apps.quotas.api import BadLimits, from_texts
 
 PREFIX = "input_"
 
@@ -98,6 +99,31 @@ class QueueLimit(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _describe(self)
+
+
+class AppLimits(forms.Form):
+    """What an App may use, a text for each resource."""
+
+    requests = forms.CharField(required=False, max_length=500, help_text="To the API, as in 600/1m.")
+    tasks = forms.CharField(required=False, max_length=500, help_text="Accepted, as in 100/1m, 5000/1d.")
+    tokens = forms.CharField(
+        required=False, max_length=500, help_text="Of models. At the end: :wait, :ask or :fail, as in 5000000/1d:wait."
+    )
+    cost_usd = forms.CharField(
+        label="Dollars", required=False, max_length=500, help_text="That models cost, as in 20/1d:ask, 300/30d."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _describe(self)
+
+    def clean(self) -> None:
+        super().clean()
+        try:
+            self.limits = from_texts(self.cleaned_data)
+        except BadLimits as error:
+            for resource, fault in error.faults.items():
+                self.add_error(resource, fault[:1].upper() + fault[1:])
 
 
 def is_form(schema: dict[str, Any] | None) -> bool:

@@ -196,6 +196,7 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
         ("Platform", [
             _entry("Apps", "apps", "platform_apps", of_app=False),
             _entry("Queue and workers", "conveyor_belt", "platform_queue", of_app=False),
+            _entry("Limits and budgets", "speed", "limits"),
             _entry("Audit", "history", "audit"),
             _entry("People", "group", "accounts_user_changelist", of_app=False),
         ]),

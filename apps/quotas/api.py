@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.http import HttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
@@ -11,17 +13,28 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.quotas import counting, rules
-from apps.quotas.counting import Standing
+from apps.quotas import counting, requests, rules
+from apps.quotas.counting import OverLimit, Standing
 from apps.quotas.models import Use
 from apps.quotas.rules import ON_BREACH, WAIT
 from apps.tenancy.http.fields import Body, Number, Period, WholeNumber
+from apps.tenancy.http.problems import declare_translator
 from apps.tenancy.http.views import AppView
+from hector_site.problems import problem
 
 _MOST = 10**15
 _MOST_MONEY = 10**9  # dollars; sums are kept in units of 10^-9
 _YEAR = 366 * 86400
 _SEVERAL = 10  # limits of one resource
+
+
+def _over_limit(error: OverLimit) -> HttpResponse:
+    told = {"Retry-After": str(error.standing.ends_in), **requests.headers([error.standing])}
+    text = str(error)
+    return problem(429, f"{text[0].upper()}{text[1:]}.", code=error.code, headers=told)
+
+
+declare_translator(OverLimit, _over_limit)
 
 
 @extend_schema_field({"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})
@@ -73,6 +86,36 @@ class LimitsBody(Body):
     tasks = OfOneResource(LimitBody(), help_text="That are accepted.")
     tokens = OfOneResource(TokensBody(), help_text="Of models, in and out.")
     cost_usd = OfOneResource(MoneyBody(), help_text="Of models, in US dollars.")
+
+
+class BadLimits(ValueError):
+    """By resource, what is wrong with the text that its limits were written in."""
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{resource}: {fault}" for resource, fault in faults.items()))
+        self.faults = faults
+
+
+def from_texts(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Limits as people write them (`100/1m, 5000/1d`), by resource; empty: none. Raises BadLimits with every fault."""
+    found: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    for resource, text in texts.items():
+        try:
+            found |= LimitsBody().run_validation({resource: rules.from_text(text)})
+        except ValidationError as error:
+            faults[resource] = _first(error.detail)
+        except ValueError as error:
+            faults[resource] = str(error)
+    if faults:
+        raise BadLimits(faults)
+    return found
+
+
+def _first(detail: Any) -> str:
+    while not isinstance(detail, str):
+        detail = next(filter(None, detail.values() if isinstance(detail, dict) else detail))
+    return str(detail)
 
 
 @extend_schema_serializer(component_name="LimitUse")

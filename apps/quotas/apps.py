@@ -6,7 +6,7 @@ class QuotasConfig(AppConfig):
     verbose_name = "Limits and budgets"
 
     def ready(self) -> None:
-        from apps.quotas import http
-        from apps.tenancy.http import views
+        from apps.quotas import requests
+        from apps.tenancy.admissions import admissions
 
-        views.admissions.append(http.count_request)
+        admissions.append(requests.count)

@@ -232,12 +232,13 @@ def _read(key: str) -> Caller | None:
             return _of_person(credential, credential.user)
     assert credential.app is not None  # a constraint of the database
     name, role = credential.app.name, Role(credential.role)
-    actor = _actor(name, key)
+    actor = actor_of(name, key)
     _limits[actor] = time.monotonic(), credential.limits  # whoever acts with it now is asked for them next
     return Caller(actor, role, app_name=name, sees_payloads=sees(role, credential.sees_payloads))
 
 
-def _actor(app_name: str, key: str) -> str:
+def actor_of(app_name: str, key: str) -> str:
+    """How events name who acts with an App's token."""
     return f"app:{app_name}/{key[:_SHOWN]}"
 
 

@@ -35,6 +35,7 @@ CHANGING = {
     "app_pause",
     "app_resume",
     "app_settings",
+    "app_limits",
     "app_suspend",
     "app_delete",
     "app_reactivate",

@@ -59,3 +59,14 @@ def test_the_installations_limit_is_told_and_changed(db: None, capsys: pytest.Ca
     assert run(capsys, "limit", "none")[1] == free
     for wrong in ("0", "many"):
         assert run(capsys, "limit", wrong)[::2] == (2, f"{wrong} is no number of tasks: write 1 or more, or none.\n")
+
+
+def test_the_limits_of_an_app_are_said_and_changed(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "limit_app", "acme")[:2] == (0, "The App acme has no limits.\n")
+    done = run(capsys, "limit_app", "acme", "tasks=5/366d", "cost_usd=2.5/366d:ask", "--reason", "a trial")
+    assert done[0] == 0 and "5 tasks per 366d: 0 used, until 20" in done[1]
+    assert "$2.5 per 366d: 0 used, until 20" in done[1] and done[1].endswith("; then: ask\n")
+    assert "tasks per" not in run(capsys, "limit_app", "acme", "tasks=none")[1]
+    code, _, said = run(capsys, "limit_app", "acme", "tasks=5", "wishes=3/1m")
+    assert code == 2 and "'5' is no limit: write a number" in said and "There is no such field." in said
+    assert App.objects.get(name="acme").limits.keys() == {"cost_usd"}

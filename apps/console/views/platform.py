@@ -16,6 +16,8 @@ from apps.console.views.render import live_page, page
 from apps.console.workforce import Seat
 from apps.queue import control, holds, limits, suspension, workers
 from apps.queue.models import QueueEntry
+from apps.quotas import rules
+from apps.quotas.models import Use
 from apps.tasks import retention
 from apps.tenancy.models import App
 
@@ -42,6 +44,7 @@ def app(request: HttpRequest, app: App, site: AdminSite, *, name: str) -> HttpRe
         suspension=suspension.of(shown),
         counts=workforce.queue_counts(shown),
         secrets=list(shown.secrets.values_list("name", "updated_at")),
+        limits=[(Use.Resource(name).label, rules.as_text(several)) for name, several in shown.limits.items()],
         retention=retention.as_json(retention.policy_of(shown), shown.retention),
     )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cache
 from typing import Any
@@ -15,13 +14,11 @@ from rest_framework.views import APIView
 
 from apps.accounts.permissions import Caller, Need, may, need
 from apps.tenancy import payloads
+from apps.tenancy.admissions import admissions
 from apps.tenancy.context import in_app
 from apps.tenancy.http.authentication import BearerAuthentication, app_of
 from apps.tenancy.http.fields import Body, ReasonBody
 from apps.tenancy.models import App
-
-# What every request of an App has to get past, once the App is entered; what they return are headers of the answer.
-admissions: list[Callable[[App, Caller], Mapping[str, str]]] = []
 
 
 class ByTable(BasePermission):

@@ -172,8 +172,27 @@ def test_every_page_fits_reads_well_and_raises_no_error(operator: Visit) -> None
         "/admin/platform/queue/", "/admin/platform/queue/pause/", "/admin/platform/queue/entries/?state=ready",
         "/admin/platform/apps/acme/tokens/", "/admin/platform/people/invite/", "/admin/accounts/user/", "/admin/audit/",
         "/admin/audit/?of=people", "/admin/events/", "/admin/webhooks/", "/admin/notifications/",
-        "/admin/platform/apps/acme/delete/",
+        "/admin/platform/apps/acme/delete/", "/admin/limits/", "/admin/platform/apps/default/limits/",
     )  # fmt: skip
+
+
+@pytest.mark.sampled()
+def test_limits_are_set_and_what_is_used_of_them_is_seen(operator: Visit) -> None:
+    def limit(tasks: str, dollars: str) -> None:
+        page = operator.open("/admin/platform/apps/default/limits/")
+        page.get_by_label("Tasks").fill(tasks)
+        page.get_by_label("Dollars").fill(dollars)
+        page.get_by_role("button", name="Save the limits").click()
+        expect(page.get_by_text("they hold within a second")).to_be_visible()
+
+    limit("2/366d, 5000/1d", "20/1d:ask")
+    operator.submit("clerk", "one")
+    page = operator.open("/admin/limits/")
+    expect(page.get_by_text("1 of 2")).to_be_visible()
+    operator.submit("clerk", "two")
+    expect(operator.open("/admin/limits/").get_by_text("Used up.")).to_be_visible()
+    operator.examine("/admin/limits/", "/admin/platform/apps/default/", "/admin/platform/apps/default/limits/")
+    limit("", "")
 
 
 def test_the_login_page_reads_well(visit: Begin) -> None:
