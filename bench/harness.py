@@ -122,12 +122,14 @@ def tied() -> dict[str, str]:
 
 
 @contextmanager
-def workers(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A cluster whose worker processes are all on shift."""
+def workers(*, beside: int = 0, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A cluster whose worker processes are all on shift; `beside`: so many of others are, too."""
     wanted = int(environment.get("HECTOR_QUEUE_WORKERS") or os.environ.get("HECTOR_QUEUE_WORKERS") or 4)
     with process("worker", **tied(), **environment) as running:
         on_shift = Worker.objects.filter(stopped_at=None)
-        until(lambda: _running(running) and on_shift.count() == wanted, "all workers are on shift", patience=30)
+        until(
+            lambda: _running(running) and on_shift.count() == wanted + beside, "all workers are on shift", patience=30
+        )
         yield running
 
 

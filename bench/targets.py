@@ -119,6 +119,13 @@ FIGURES = (
         {engine: {"p50": Target(most=15)} for engine in ENGINES},
     ),
     Figure(
+        "timers",
+        "1,000 timers due at the same second, each exactly once; PostgreSQL: 2 hosts",
+        "bench.figures.entry_points:timers",
+        {"p50": "ms", "p99": "ms", "p99_start": "ms"},
+        {engine: {"p99": Target(most=1000)} for engine in ENGINES},
+    ),
+    Figure(
         "claim",
         "one claim while 1,000 entries wait, and while 1,000,000 do",
         "bench.figures.claim:measure",

@@ -139,6 +139,7 @@ HECTOR_QUEUE_HANDLERS = {
     "outbox": "apps.tasks.outbox_run",
     "approval": "apps.approvals.due",
     "delivery": "apps.triggers.notifications.sending",
+    "timer": "apps.triggers.entry_points.ticking",
 }
 HECTOR_QUEUE_WORKERS = envint("HECTOR_QUEUE_WORKERS", 4, least=1)
 HECTOR_QUEUE_MAX_RETRIES = envint("HECTOR_QUEUE_MAX_RETRIES", 3, least=0)

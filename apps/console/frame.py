@@ -182,6 +182,7 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
             _entry("Events", "bolt", "events"),
         ]),
         ("Triggers", [
+            _entry("Entry points", "login", "entry_points"),
             _entry("Webhook deliveries", "webhook", "webhooks"),
             _entry(
                 "Notifications", "notifications", "notifications",

@@ -52,6 +52,8 @@ class Point(StrEnum):
     STATE_WRITES = "state_writes"  # inside the transaction that changes the state of a session
     TURN_WRITES = "turn_writes"  # inside the one that adds what a task has said to its session
     DUE_WRITES = "due_writes"  # inside the transaction of a reminder, an escalation or an expiry
+    TIMER_WRITES = "timer_writes"  # inside the transaction of a timer's firing; its next entry is not written
+    TIMER_WRITTEN = "timer_written"  # after its commit; nothing of it has started
 
 
 def reach(point: Point) -> None:

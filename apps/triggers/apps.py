@@ -19,6 +19,8 @@ class TriggersConfig(AppConfig):
         checks.RULES += [rules.template_faults, rules.webhook_faults, rules.event_faults]
         apply.when_applied.append(entry_points.put_in_force)
         retention.more.append(entry_points_upkeep.prunable)
+        integrity.CHECKS.update(entry_points_upkeep.CHECKS)
+        recovery.repairers.append(entry_points_upkeep.repair)
 
         outbox.consumers[event.SUBSCRIBER] = reactions.consume
 

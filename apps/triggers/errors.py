@@ -27,6 +27,12 @@ class EntryPointActive(EntryPointRefused):
     code = "entry_point_active"
 
 
+class TimersNotPaused(EntryPointRefused):
+    """Only where all timers are paused can all be resumed."""
+
+    code = "timers_not_paused"
+
+
 class NothingStarted(EntryPointRefused):
     """The call was understood and written down, and no task was made of it; the message says why."""
 

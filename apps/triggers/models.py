@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from apps.agents.models import OrderedJSON
-from apps.tenancy.payloads import Payload, PayloadBytes
+from apps.tenancy.payloads import Payload, PayloadBytes, PayloadText
 
 
 class EntryPoint(models.Model):
@@ -36,12 +36,18 @@ class EntryPoint(models.Model):
     pause_reason = models.TextField(default="", db_default="")
     removed_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
+    anchor = models.DateTimeField(null=True)  # of a timer: what its intervals count from
+    next_at = models.DateTimeField(null=True)  # of a timer: the instant that it fires for next
 
     class Meta:
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(
                 condition=Q(paused_at__isnull=False) | Q(paused_by="", pause_reason=""), name="entry_point_paused"
+            ),
+            models.CheckConstraint(
+                condition=Q(next_at=None) | Q(anchor__isnull=False, paused_at=None, removed_at=None, type="timer"),
+                name="entry_point_next",
             ),
         ]
 
@@ -53,6 +59,20 @@ class EntryPoint(models.Model):
         if self.removed_at is not None:
             return self.State.REMOVED
         return self.State.ACTIVE if self.paused_at is None else self.State.PAUSED
+
+
+class TimersPause(models.Model):
+    """One row while no timer of the App fires, whether it is paused itself or not."""
+
+    by = models.CharField(max_length=200)
+    reason = models.TextField(default="", db_default="")
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="timers_pause_one_row")]
+
+    def __str__(self) -> str:
+        return f"timers paused by {self.by}"
 
 
 class Firing(models.Model):
@@ -86,7 +106,7 @@ class Firing(models.Model):
     at = models.DateTimeField(db_default=Now())
     by = models.CharField(max_length=200, default="", db_default="")  # "" is the system
     outcome = models.CharField(max_length=10, choices=Outcome)
-    reason = models.TextField(default="", db_default="")  # a sentence
+    reason = PayloadText(default="", db_default="")  # a sentence; it may quote the input
     task = models.UUIDField(null=True)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What starts work by itself: signed requests of other programs, and events of the App."""
+"""What starts work by itself: signed requests of other programs, events of the App, and the clock."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ import itertools
 import json
 import random
 import time
+from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 
+from apps.queue import sql
 from apps.queue.models import QueueEntry
 from apps.tasks.events import publish
 from apps.tasks.models import Task
 from apps.tenancy import secrets
 from apps.tenancy.context import in_app
+from apps.triggers.models import EntryPoint, Firing
 from bench.figures.pick_up import PAUSES
 from bench.figures.post import load
 from bench.figures.tasks import check_completed
 from bench.harness import BenchError, migrated, percentile, until, web, workers
 
-CLIENTS, SECONDS, EVENTS = 50, 10.0, 300
+CLIENTS, SECONDS, EVENTS, TIMERS = 50, 10.0, 300, 1000
+HOUR = timedelta(hours=1)
 KEY = "a key for webhooks"
 DOCUMENT: dict[str, Any] = {
     "agents": {
@@ -82,3 +87,34 @@ def reaction(quick: bool) -> dict[str, float]:
         raise BenchError(f"{count} events had {len(began)} reactions")
     took = [(start - said) / 1e6 for start, said in zip(began, published, strict=True)]  # both are in order
     return {"p50": percentile(took, 0.50), "p95": percentile(took, 0.95)}
+
+
+def timers(quick: bool) -> dict[str, float]:
+    """From the second at which all of them are due to the record of each firing, and to the start of its run.
+
+    On PostgreSQL the workers are of two hosts, half of them each.
+    """
+    count = TIMERS // (5 if quick else 1)
+    trigger = {"type": "timer", "interval": "1h"}
+    entries = {f"timer{number}": {"agent": "clock", "trigger": trigger, "input": "now"} for number in range(count)}
+    app = migrated({"agents": DOCUMENT["agents"], "entry_points": entries})
+    hosts = 2 if sql.is_postgresql() else 1
+    with ExitStack() as running, in_app(app):
+        for host in range(hosts):
+            each = 4 // hosts
+            running.enter_context(
+                workers(beside=host * each, HECTOR_QUEUE_WORKERS=str(each), HECTOR_HOST_NAME=f"host{host}")
+            )
+        due = sql.instant() + timedelta(seconds=3)
+        EntryPoint.objects.update(anchor=due - HOUR, next_at=due)
+        QueueEntry.objects.filter(kind="timer").update(run_at=due)
+        tasks = QueueEntry.objects.filter(kind="task")
+        until(lambda: Firing.objects.count() >= count and not tasks.exists(), "all timers have fired")
+        check_completed(app, count)
+        fired = list(Firing.objects.values_list("entry_point", "scheduled_for", "at"))
+        began: list[int] = list(Task.objects.values_list("output__ns", flat=True))
+    if len({timer for timer, instant, _ in fired if instant == due}) != count or len(fired) != count:
+        raise BenchError(f"{count} timers have fired {len(fired)} times")
+    late = [(at - due).total_seconds() * 1e3 for _, _, at in fired]
+    start_late = [ns / 1e6 - due.timestamp() * 1e3 for ns in began]
+    return {"p50": percentile(late, 0.50), "p99": percentile(late, 0.99), "p99_start": percentile(start_late, 0.99)}

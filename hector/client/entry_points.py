@@ -24,6 +24,12 @@ class EntryPoint(Record):
     pause_reason: str
     running: int
     idle_seconds: float | None
+    next_runs: list[datetime]
+
+
+class Timers(Record):
+    paused: bool
+    timers: int
 
 
 class Firing(Record):
@@ -73,3 +79,11 @@ class EntryPoints(Group[C]):
     @operation("resume_entry_point")
     def resume(self, name: str, *, reason: str | None = None) -> Call[EntryPoint]:
         return Call(EntryPoint, "POST", path("/entry-points/{}/resume", name), body=given(reason=reason))
+
+    @operation("pause_timers")
+    def pause_timers(self, *, reason: str | None = None) -> Call[Timers]:
+        return Call(Timers, "POST", "/timers/pause", body=given(reason=reason))
+
+    @operation("resume_timers")
+    def resume_timers(self, *, reason: str | None = None) -> Call[Timers]:
+        return Call(Timers, "POST", "/timers/resume", body=given(reason=reason))

@@ -130,7 +130,6 @@ def test_a_fault_is_reported_where_it_is(found: dict[str, Any], place: str, word
         *((document(**{key: {}}), f"/{key}") for key in ("document_stores", "embedders")),
         *((agent(type=kind), "/agents/a/type") for kind in ("sequential", "parallel", "loop", "conditional", "graph")),
         (agent(agent_tools=["b"]), "/agents/a/agent_tools"),
-        (agent(trigger={"type": "timer"}), "/agents/a/trigger/type"),
         *((tool(type=kind), "/tools/lookup/type") for kind in ("files", "search")),
     ],
 )

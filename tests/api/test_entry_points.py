@@ -14,20 +14,22 @@ from tests.triggers.entry_points import entry
 
 @pytest.fixture(autouse=True)
 def _entry_points(world: None) -> None:
-    """`acme` has `report`, with a template, and `plain`."""
+    """`acme` has `report`, with a template, `plain`, and `timer`."""
     entries: dict[str, Any] = {
         "report": entry(description="Weekly", input={"text": "{% if input.on %}On {{ input.on }}{% endif %}"}),
         "plain": entry("clerk", type="manual"),
+        "timer": entry(type="timer", interval="1h"),
     }
     apply(tenancy.get("acme"), DOCUMENT | {"entry_points": entries}, by="tests")
 
 
 def test_the_entry_points_and_how_they_are_doing(viewer: Person) -> None:
-    plain, report = viewer.get("/entry-points").json()["results"]
+    plain, report, _ = viewer.get("/entry-points").json()["results"]
     assert plain["id"] == "plain"
     assert report == {
         "id": "report", "agent": "echo", "type": "api", "description": "Weekly", "state": "active", "paused_at": None,
         "paused_by": "", "pause_reason": "", "running": 0, "idle_seconds": None,
+        "next_runs": [],
     }  # fmt: skip
     assert viewer.get("/entry-points/report").json() == report
     assert viewer.get("/entry-points/nothing").status_code == 404
@@ -75,3 +77,13 @@ def test_what_is_paused_refuses_calls_until_it_is_resumed(operator: Person) -> N
     assert operator.post("/entry-points/plain/resume").json()["state"] == "active"
     assert operator.post("/entry-points/plain/resume").status_code == 409
     assert operator.post("/entry-points/plain/trigger", {"input": "hi"}).status_code == 202
+
+
+def test_a_timer_says_when_it_fires_next_unless_all_are_paused(operator: Person, viewer: Person) -> None:
+    assert len(viewer.get("/entry-points/timer").json()["next_runs"]) == 3
+    assert operator.post("/timers/pause", {"reason": "enough"}).json() == {"paused": True, "timers": 1}
+    paused = viewer.get("/entry-points/timer").json()
+    assert (paused["state"], paused["pause_reason"], paused["next_runs"]) == ("paused", "enough", [])
+    assert viewer.get("/entry-points/plain").json()["state"] == "active"
+    assert operator.post("/timers/resume").json() == {"paused": False, "timers": 1}
+    assert operator.post("/timers/resume").status_code == 409

@@ -50,6 +50,7 @@ PRINTED = {  # what a page promises that its commands print
     ],
     "docs/sessions.md": ["customer-17", '"part_kind":"tool-return"', '"results":[]'],
     "docs/webhooks.md": ["started", '"verdict":"started"', '"repeats":1'],
+    "docs/timers.md": ["00Z", "Holidays", '"timers":2'],
     "docs/tools.md": ["$HOME; rm -rf /\\n", "which Apps may not reach"],
 }
 RECEIVER = "9009"  # the port of a page's own server

@@ -30,7 +30,6 @@ LATER_KEYS: dict[tuple[str | int, ...], set[str]] = {  # of the document itself,
     ("entry_points",): {"entry_node", "max_concurrent", "on_limit"},
 }
 LATER_TOOLS = {"files", "search"}
-LATER_TRIGGERS = {"timer"}
 LATER_AGENTS = {"sequential", "parallel", "loop", "conditional", "graph"}
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -94,7 +93,7 @@ def trigger_specs() -> dict[str, type[TriggerSpec]]:
     return registry.trigger_specs
 
 
-Trigger = Annotated[TriggerSpec | None, OneOf("type", trigger_specs, later=LATER_TRIGGERS)]
+Trigger = Annotated[TriggerSpec | None, OneOf("type", trigger_specs)]
 
 
 # --- Agents ---------------------------------------------------------------------------------------------------------
@@ -198,7 +197,7 @@ class EntryPointConfig(Spec):
 
     agent: str
     """The entry of `agents` that does the work."""
-    trigger: Annotated[TriggerSpec, OneOf("type", trigger_specs, later=LATER_TRIGGERS)]
+    trigger: Annotated[TriggerSpec, OneOf("type", trigger_specs)]
     """What starts it."""
     description: str = ""
     """One line for people."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from django.shortcuts import get_object_or_404
 from django.urls import path
@@ -20,7 +21,7 @@ from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_UUID, Order, PageQuery, page
 from apps.tenancy.http.problems import declare
 from apps.tenancy.http.views import AppView
-from apps.triggers.entry_points import activity, lifecycle
+from apps.triggers.entry_points import activity, lifecycle, stillness, timers
 from apps.triggers.entry_points.activity import Activity
 from apps.triggers.entry_points.specs import spec_of
 from apps.triggers.errors import EntryPointRefused, NothingStarted
@@ -42,22 +43,27 @@ class EntryPointOut(serializers.ModelSerializer[EntryPoint]):
     idle_seconds = serializers.FloatField(
         allow_null=True, help_text="Since one of these did something; null: none is running."
     )
+    next_runs = serializers.ListField(
+        child=serializers.DateTimeField(), help_text="Of a timer: when it fires next; empty while it is paused."
+    )
 
     class Meta:
         model = EntryPoint
         fields = [
             "id", "agent", "type", "description", "state", "paused_at", "paused_by", "pause_reason", "running",
-            "idle_seconds",
+            "idle_seconds", "next_runs",
         ]  # fmt: skip
         read_only_fields = fields
 
 
 def _looked_up(entry_points: list[EntryPoint]) -> list[EntryPoint]:
-    """With what their JSON shows beside their own columns."""
-    now = activity.by_entry_point()
+    """With what their JSON shows beside their own columns. Where all timers are paused, each of them is."""
+    now, still = activity.by_entry_point(), timers.are_paused()
     for entry_point in entry_points:
         found = asdict(now.get(entry_point.name, Activity())) | {"description": spec_of(entry_point).description}
-        vars(entry_point).update(found)
+        vars(entry_point).update(found, next_runs=timers.next_runs(entry_point))
+        if still is not None and entry_point.type == timers.KIND and entry_point.paused_at is None:
+            vars(entry_point).update(paused_at=still.since, paused_by=still.by, pause_reason=still.reason)
     return entry_points
 
 
@@ -177,6 +183,39 @@ class Resume(EntryPointView):
         return self.shown(lifecycle.resume(self.app, self.entry_point(name), **self.who_and_why()))
 
 
+@extend_schema_serializer(component_name="Timers")
+class TimersOut(serializers.Serializer[Any]):
+    paused = serializers.BooleanField()
+    timers = serializers.IntegerField(help_text="How many fire, or would if not all were paused.")
+
+
+class PauseTimers(AppView):
+    @extend_schema(
+        operation_id="pause_timers",
+        summary="Let no timer of the App fire until they are resumed",
+        description="Also those that a document brings meanwhile. A second pause changes the reason.",
+        request=ReasonBody,
+        responses=TimersOut,
+    )
+    def post(self, request: Request) -> Response:
+        stillness.pause_all(self.app, **self.who_and_why())
+        return Response(TimersOut({"paused": True, "timers": stillness.count()}).data)
+
+
+class ResumeTimers(AppView):
+    @extend_schema(
+        operation_id="resume_timers",
+        summary="Let timers fire again",
+        description="From now on, and without those that are paused by themselves. They were not paused: 409.",
+        request=ReasonBody,
+        responses=TimersOut,
+    )
+    def post(self, request: Request) -> Response:
+        return Response(
+            TimersOut({"paused": False, "timers": stillness.resume_all(self.app, **self.who_and_why())}).data
+        )
+
+
 urlpatterns = [
     path("entry-points", EntryPoints.as_view(), name="entry-points"),
     path("entry-points/<slug:name>", OneEntryPoint.as_view(), name="entry-point"),
@@ -184,4 +223,6 @@ urlpatterns = [
     path("entry-points/<slug:name>/trigger", Trigger.as_view(), name="entry-point-trigger"),
     path("entry-points/<slug:name>/pause", Pause.as_view(), name="entry-point-pause"),
     path("entry-points/<slug:name>/resume", Resume.as_view(), name="entry-point-resume"),
+    path("timers/pause", PauseTimers.as_view(), name="timers-pause"),
+    path("timers/resume", ResumeTimers.as_view(), name="timers-resume"),
 ]

@@ -27,6 +27,7 @@ from apps.tasks.events import EventType, NewEvent, announce, record, record_each
 from apps.tasks.lifecycle import NewTask
 from apps.tasks.models import Task
 from apps.tenancy.models import App
+from apps.triggers.entry_points import clock
 from apps.triggers.entry_points.specs import spec_of
 from apps.triggers.errors import TemplateFailed
 from apps.triggers.models import EntryPoint, Firing
@@ -83,13 +84,26 @@ def fire_many(app: App, starts: Sequence[Start], *, by: str = "") -> list[Firing
             return _fire(app, starts, by)
 
 
-def skip(entry_point: EntryPoint, *, cause: Firing.Cause, reason: str, key: str, scheduled_for: datetime) -> Firing:
-    """Writes down that the entry point did not start work."""
-    start = Start(entry_point, cause, {}, key, scheduled_for)
-    firing = _firing(start, Outcome.SKIPPED, reason, "")
-    firing.save(force_insert=True)
-    _tell([(start, firing)])
-    return firing
+@dataclass(frozen=True)
+class Skip:
+    """One time that an entry point does not start work, and why."""
+
+    entry_point: EntryPoint
+    cause: Firing.Cause
+    reason: str
+    key: str
+    scheduled_for: datetime
+
+
+def skip_many(skips: Sequence[Skip]) -> None:
+    """Writes them down."""
+    written = [
+        (start, _firing(start, Outcome.SKIPPED, skip.reason, ""))
+        for skip in skips
+        for start in [Start(skip.entry_point, skip.cause, {}, skip.key, skip.scheduled_for)]
+    ]
+    Firing.objects.bulk_create([firing for _, firing in written], ignore_conflicts=True)
+    _tell(written)
 
 
 def _fire(app: App, starts: Sequence[Start], by: str) -> list[Firing]:
@@ -176,7 +190,7 @@ def _decide(app: App, start: Start, by: str) -> NewTask | _Not:
 
 def _data(start: Start, spec: EntryPointConfig) -> dict[str, Any]:
     """What templates may use."""
-    zone, now = spec.trigger.zone, sql.instant()
+    zone, now = spec.trigger.zone, clock.now()
     return {
         **start.data,
         "entry_point": start.entry_point.name,

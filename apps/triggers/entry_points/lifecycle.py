@@ -38,7 +38,7 @@ def put_in_force(app: App, document: Document) -> None:
     there = {entry_point.name: entry_point for entry_point in locked()}
     for name, entry_point in there.items():
         if name not in specs and entry_point.removed_at is None:
-            EntryPoint.objects.filter(pk=entry_point.pk).update(removed_at=Now())
+            EntryPoint.objects.filter(pk=entry_point.pk).update(removed_at=Now(), next_at=None)
             trigger_types[entry_point.type].removed(app, entry_point)
     for name, spec in specs.items():
         if name in there:
@@ -59,7 +59,8 @@ def _change(app: App, entry_point: EntryPoint, spec: EntryPointConfig) -> None:
         return
     if other_type and not came_back:
         trigger_types[entry_point.type].removed(app, entry_point)
-    EntryPoint.objects.filter(pk=entry_point.pk).update(**columns, removed_at=None)
+    next_at = {"next_at": None} if other_type else {}
+    EntryPoint.objects.filter(pk=entry_point.pk).update(**columns, **next_at, removed_at=None)
     entry_point.refresh_from_db()
     if entry_point.state != EntryPoint.State.ACTIVE:
         return
@@ -103,7 +104,9 @@ def pause(app: App, entry_point: EntryPoint, *, by: str, reason: str = "") -> En
         entry_point = _named(entry_point)
         was_paused = entry_point.paused_at is not None
         values: dict[str, Any] = {"paused_by": by, "pause_reason": reason}
-        EntryPoint.objects.filter(pk=entry_point.pk).update(**values, **({} if was_paused else {"paused_at": Now()}))
+        if not was_paused:
+            values |= {"paused_at": Now(), "next_at": None}
+        EntryPoint.objects.filter(pk=entry_point.pk).update(**values)
         entry_point.refresh_from_db()
         if not was_paused:
             trigger_types[entry_point.type].paused(app, entry_point)

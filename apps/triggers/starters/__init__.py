@@ -5,9 +5,9 @@ A type is a module here that registers itself; nothing else knows it by name.
 
 from __future__ import annotations
 
-from apps.triggers.starters import call, event, webhook
+from apps.triggers.starters import call, event, timer, webhook
 
 
 def register() -> None:
-    for trigger_type in (call, event, webhook):
+    for trigger_type in (call, event, timer, webhook):
         trigger_type.register()
