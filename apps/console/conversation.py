@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from apps.sessions.models import Turn
 from apps.tasks import checkpoints
 from apps.tasks.checkpoints import REFERENCE
 from apps.tasks.models import Checkpoint, Task
@@ -56,6 +57,13 @@ def of(task: Task) -> Conversation:
     return Conversation([line for line in lines if line is not None], len(found) > SHOWN)
 
 
+def lines_of(turn: Turn) -> list[Line]:
+    """What a task has added to the conversation of its session; nothing of what is too large to be shown."""
+    messages = [] if turn.size > LARGEST else turn.content
+    parts = enumerate(_parts({"messages": messages}))
+    return [line for number, part in parts if (line := _line(f"{turn.seq}-{number}", part)) is not None]
+
+
 def _results(task: Task, keys: list[str]) -> dict[str, Any]:
     """What the tool calls of these keys have returned."""
     points = checkpoints.of(task).filter(kind=Checkpoint.Kind.TOOL_RESULT, key__in=keys)
@@ -66,7 +74,7 @@ def _results(task: Task, keys: list[str]) -> dict[str, Any]:
 
 def _parts(value: Any) -> list[dict[str, Any]]:
     messages = value.get("messages", []) if isinstance(value, dict) else []
-    return [part for message in messages for part in message.get("parts", [])]
+    return [part for message in messages if isinstance(message, dict) for part in message.get("parts", [])]
 
 
 def _line(key: str, part: dict[str, Any]) -> Line | None:

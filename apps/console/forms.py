@@ -19,7 +19,9 @@ class TaskForm(forms.Form):
         initial=0, min_value=-100, max_value=100, required=False, help_text="The higher, the sooner. 0 is normal."
     )
     session = forms.CharField(
-        max_length=200, required=False, help_text="Tasks of one session are found together. May stay empty."
+        max_length=200,
+        required=False,
+        help_text="Tasks of one session share a conversation and a state. May stay empty.",
     )
 
     def __init__(self, *args: Any, schema: dict[str, Any] | None, **kwargs: Any) -> None:

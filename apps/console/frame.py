@@ -192,6 +192,7 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
         ]),
         ("Resources", [
             _entry("Agents", "smart_toy", "agents"),
+            _entry("Sessions", "forum", "sessions"),
             _entry("Configuration", "tune", "configuration"),
         ]),
         ("Platform", [

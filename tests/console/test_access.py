@@ -67,6 +67,7 @@ VALUES |= {
     "<slug:key>": "0",
     "<int:user_id>": "1",
     "<uuid:operation_id>": UNKNOWN,
+    "<uuid:session_id>": UNKNOWN,
     "<uuid:delivery_id>": UNKNOWN,
 }
 
