@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,21 @@ async def slow(value: dict[str, Any]) -> str:
     log("slow")
     await asyncio.sleep(120)
     return "slow"
+
+
+async def linger(value: dict[str, Any]) -> None:
+    """Once it is stopped, it takes until there is a file `release` beside the log to end."""
+    log("linger")
+    try:
+        await asyncio.sleep(120)
+    finally:
+        await asyncio.to_thread(_wait_for_release)
+
+
+def _wait_for_release() -> None:
+    release = Path(os.environ["HECTOR_TEST_LOG"]).with_name("release")
+    while not release.exists():
+        time.sleep(0.01)
 
 
 async def paced(value: dict[str, Any]) -> str:

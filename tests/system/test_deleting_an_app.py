@@ -21,7 +21,7 @@ from tests.support.agents import document
 from tests.support.work import wait_for
 from tests.system.site import Site
 
-AGENTS = document({"slow": {"type": "function", "handler": "tests.system.programs.slow"}})
+AGENTS = document({"linger": {"type": "function", "handler": "tests.system.programs.linger"}})
 
 
 @pytest.mark.sampled("postgresql")
@@ -32,11 +32,12 @@ def test_workers_stop_and_drop_a_deleted_app(site_with: Callable[[dict[str, Any]
         shop = lifecycle.create("shop", by="tests")
         apply(shop, AGENTS, by="tests")
         with in_app(shop):
-            tasks.submit(shop, NewTask("slow", "x"), by="tests")
+            tasks.submit(shop, NewTask("linger", "x"), by="tests")
         files = site.installation.home / "apps" / directory_name(shop)
         files.mkdir(parents=True)
-        wait_for(lambda: site.ran()["slow"], what="it runs")
-        deletion.delete(shop, by="anna")  # a worker may have stopped the task before this looks whether it has
+        wait_for(lambda: site.ran()["linger"], what="it runs")
+        assert not deletion.delete(shop, by="anna")
+        site.ran_file.with_name("release").touch()
         wait_for(lambda: not App.objects.filter(name="shop").exists(), seconds=20, what="the App is gone")
         assert not connection.schemas.exists(shop.schema_name)
         assert not QueueEntry.objects.exists()
