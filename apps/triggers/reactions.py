@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import DataError
 from django.db.models.functions import Now
 
 from apps.queue.faults import Point, reach
@@ -50,10 +52,24 @@ def consume(app: App, events: Sequence[Event]) -> None:
         for entry_point, spec in specs:
             if _wants(entry_point, spec, happening):
                 starts.append(_start(entry_point, happening, chains))
-    fire_many(app, starts)
+    _fire(app, starts)
     for start in (start for start in starts if start.cut):
         log.warning("event_chain_cut", entry_point=start.entry_point.name, reason=start.cut, key=start.key)
     reach(Point.REACTION_WRITES)
+
+
+def _fire(app: App, starts: Sequence[Start]) -> None:
+    """Starts them together; where one of them cannot be written at all, each for itself, so that none waits for it."""
+    try:
+        fire_many(app, starts)
+    except (DataError, ValueError) as error:  # a template made what the database does not take, such as NUL
+        if len(starts) == 1:
+            log.exception("reaction_broke", entry_point=starts[0].entry_point.name)
+            said = f"What the templates make cannot be stored ({type(error).__name__})."
+            fire_many(app, [replace(starts[0], cut=said, tells=False)])
+            return
+        for start in starts:
+            _fire(app, [start])
 
 
 def _spec(entry_point: EntryPoint) -> EventSpec:

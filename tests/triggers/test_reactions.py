@@ -117,6 +117,15 @@ def test_what_no_task_can_be_made_of_is_written_down_and_holds_nothing_up(app: A
     assert outcomes == {"bad": "refused", "none": "filtered", "good": "started"}
 
 
+def test_what_the_database_does_not_take_holds_up_nothing_else(app: App, worker: Worker) -> None:
+    put(app, bad=on("custom", input="{{ '\\x00' }}"), good=on("custom"))
+    for _ in range(2):
+        publish("x", {}, by="shop")
+    handed_over(app, worker)
+    assert len(started("good")) == 2 and not Event.objects.filter(unread=True).exists()
+    assert Firing.objects.filter(entry_point__name="bad").count() == 2
+
+
 # --- While it is not there ------------------------------------------------------------------------------------------
 def test_while_it_is_paused_or_gone_nothing_is_handed_over_or_made_up_for(app: App, worker: Worker) -> None:
     put(app, a=on("custom"), b=on("custom.x", "dead_lettered"))
