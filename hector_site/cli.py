@@ -59,6 +59,7 @@ USE = {
     "logs": _by_api("prints what happened to a task, and what happens"),
     "entry-points": _by_api("lists what starts work, and what it has started"),
     "trigger": _by_api("starts an entry point's work now"),
+    "timers": _by_api("pauses or resumes all timers, or some"),
 }
 CONFIGURE = {
     "init": _django("writes a hector.yaml to start from"),

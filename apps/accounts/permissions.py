@@ -246,7 +246,7 @@ _WITHOUT = ("init", "validate", "version", "openapi")
 _WITH = (
     *("serve", "web", "worker", "apply", "export", "migrate", "check_integrity", "prune", "keys", "secrets"),
     *("limit_app", "suspend_app", "resume_app", "delete_app", "export_app", "import_app", "limit"),
-    *("run", "tasks", "logs", "entry-points", "trigger"),
+    *("run", "tasks", "logs", "entry-points", "trigger", "timers"),
     *("approvals", "approve", "reject", "grants", "revoke"),
     *("createsuperuser", "changepassword", "clearsessions"),
     *("check", "shell", "dbshell", "makemigrations", "showmigrations", "sqlmigrate"),

@@ -1,4 +1,4 @@
-"""`hector entry-points` and `trigger`: what starts work by itself or by a call, and starting it now."""
+"""`hector entry-points`, `trigger` and `timers`: what starts work by itself or by a call, and starting it now."""
 
 from __future__ import annotations
 
@@ -33,8 +33,12 @@ def _list(client: Client, screen: Screen, options: argparse.Namespace) -> int:
 
 
 def _row(one: EntryPoint) -> tuple[str, ...]:
-    reason = f"paused by {one.paused_by}{f': {one.pause_reason}' if one.pause_reason else ''}" if one.paused_at else ""
-    return one.id, one.type, one.agent, one.state, str(one.running), reason or one.description
+    about = one.description
+    if one.paused_at:
+        about = f"paused by {one.paused_by}{f': {one.pause_reason}' if one.pause_reason else ''}"
+    elif one.next_runs:
+        about = f"next {one.next_runs[0]:%Y-%m-%d %H:%M:%S} {about}"
+    return one.id, one.type, one.agent, one.state, str(one.running), about
 
 
 def _one(client: Client, screen: Screen, name: str) -> int:
@@ -64,7 +68,34 @@ def _trigger(client: Client, screen: Screen, options: argparse.Namespace) -> int
     return accepted(client, screen, client.entry_points.trigger(options.name, input_of(options)), options.wait)
 
 
+def _takes_timers(parser: Parser) -> None:
+    parser.add_argument("what", choices=("pause", "resume"))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="these entry points; none: all timers of the App")
+    parser.add_argument("--reason", metavar="TEXT", help="why; kept in the audit trail")
+
+
+def _timers(client: Client, screen: Screen, options: argparse.Namespace) -> int:
+    points, reason = client.entry_points, options.reason
+    if options.names:
+        act = points.pause if options.what == "pause" else points.resume
+        changed = [act(name, reason=reason) for name in options.names]
+        if screen.as_json:
+            screen.records(changed)
+        for one in () if screen.as_json else changed:
+            screen.write(f"{one.id} is {one.state}.")
+        return 0
+    timers = points.pause_timers(reason=reason) if options.what == "pause" else points.resume_timers(reason=reason)
+    if screen.as_json:
+        screen.record(timers)
+    else:
+        screen.write(f"All timers ({timers.timers}) are {'paused' if timers.paused else 'resumed'}.")
+    return 0
+
+
 COMMANDS = {
     "entry-points": Command("Lists what starts work; or one, with what it has started last.", _takes_list, _list),
+    "timers": Command(
+        "Pauses or resumes all timers, or some; what is left out meanwhile is not made up for.", _takes_timers, _timers
+    ),
     "trigger": Command("Starts an entry point's work now; prints the task's id.", _takes_trigger, _trigger),
 }

@@ -105,6 +105,14 @@ class AgentRuntime:
         """Starts an entry point's work now; the id of its task. Raises Conflict where it starts none, and says why."""
         return (await self.client.entry_points.trigger(id, input)).id
 
+    async def pause_timers(self, *, reason: str = "") -> None:
+        """No timer of the App starts anything until they are resumed, not even after a new start."""
+        await self.client.entry_points.pause_timers(reason=reason)
+
+    async def resume_timers(self, *, reason: str = "") -> None:
+        """From now on: what they have left out is not made up for."""
+        await self.client.entry_points.resume_timers(reason=reason)
+
     async def get_stats(self) -> Stats:
         """What runs and waits now, of the App and of each entry point."""
         return await stats_of(self.client, self.config.app)

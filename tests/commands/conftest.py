@@ -36,6 +36,7 @@ DOCUMENT = agents.document(
             "description": "Says it again",
             "input": {"text": "{{ input.text if input is mapping else input }}, twice"},
         },
+        "often": {"agent": "echo", "trigger": {"type": "timer", "interval": "1h"}, "input": "Again"},
         "strict": {"agent": "echo", "trigger": {"type": "manual"}, "input": {"order": "{{ input.order }}"}},
     }
 }

@@ -97,6 +97,24 @@ def test_an_entry_point_is_triggered_and_its_events_are_heard() -> None:
     asyncio.run(scenario())
 
 
+def test_timers_stay_paused_until_they_are_resumed() -> None:
+    async def scenario() -> None:
+        runtime = AgentRuntime(config=AgentRuntimeConfig(app="acme"))
+        runtime.register_entry_point(EntryPointSpec("often", "repeat", trigger={"type": "timer", "interval": "1h"}))
+        async with runtime:
+            await runtime.pause_timers(reason="Maintenance")
+            assert await next_runs(runtime) == 0
+        async with runtime:
+            assert await next_runs(runtime) == 0
+            await runtime.resume_timers()
+            assert await next_runs(runtime) > 0
+
+    async def next_runs(runtime: AgentRuntime) -> int:
+        return len((await runtime.client.entry_points.get("often")).next_runs)
+
+    asyncio.run(scenario())
+
+
 def test_waiting_tells_late_and_unknown_apart() -> None:
     async def scenario() -> None:
         async with running() as runtime:
