@@ -21,8 +21,12 @@ def masked(url: str) -> str:
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", re.sub(r"(password=)[^&]*", r"\1***", url))
 
 
-def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
-    """The settings of Django's `default` database. Raises BadSetting, without the password, for a bad URL."""
+def from_url(url: str, *, pool_size: int = 0, longest_idle: float = 0) -> dict[str, Any]:
+    """The settings of Django's `default` database. Raises BadSetting, without the password, for a bad URL.
+
+    After `longest_idle` seconds PostgreSQL ends a transaction in which nothing happens: what a process that froze, or
+    whose host is gone, has locked is free again. 0: never.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -44,6 +48,7 @@ def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
             "PORT": str(port or options.pop("port", "")),
             "CONN_MAX_AGE": None,
             "CONN_HEALTH_CHECKS": True,
+            "LONGEST_IDLE": longest_idle,
             "OPTIONS": options,
         }
         if pool_size:

@@ -43,7 +43,9 @@ HECTOR_DATABASE = envsecret("HECTOR_DATABASE") or f"sqlite://{home()}/hector.db"
 # A web process serves many threads, which share a pool; any other process holds one connection per thread.
 HECTOR_ROLE = envstr("HECTOR_ROLE")  # the command that runs; `hector` sets it
 _pool_size = envint("HECTOR_DATABASE_POOL", 16, least=2) if HECTOR_ROLE == "web" else 0
-DATABASES = {"default": database.from_url(HECTOR_DATABASE, pool_size=_pool_size)}
+# Whoever decides locks the task while they do. (Workers set their own limit: `apps.queue.database`.)
+_longest_idle = 10 if HECTOR_ROLE in ("web", "approve", "reject", "revoke") else 0
+DATABASES = {"default": database.from_url(HECTOR_DATABASE, pool_size=_pool_size, longest_idle=_longest_idle)}
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TENANT_MODEL = "tenancy.App"
@@ -189,6 +191,7 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.starttls, _mail.tls
 EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = envstr("HECTOR_EMAIL_FROM") or "hector@localhost"
+HECTOR_EMAIL_DOMAINS = envlist("HECTOR_EMAIL_DOMAINS")  # of the addresses that mails may go to; none: of any
 
 # --- Web ------------------------------------------------------------------------------------------------------------
 HECTOR_HOST = envstr("HECTOR_HOST") or "127.0.0.1"

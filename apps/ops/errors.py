@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
+from django.template import loader
 from django.views import defaults
 
+from apps.tenancy.errors import is_database_away
+from apps.tenancy.http.problems import RETRY_SECONDS
 from hector_site.problems import problem
 
 PAGES = ("/admin", "/approvals")
@@ -28,9 +33,19 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Called while the exception is being handled."""
     if _wants_page(request):
+        if is_database_away(sys.exc_info()[1]):
+            return _try_again()
         return defaults.server_error(request)
     return problem(500, "Something went wrong here. The log has it under this answer's X-Request-ID.")
+
+
+def _try_again() -> HttpResponse:
+    """The database is away, cut off or full. Whether what somebody did was kept is not known then."""
+    answer = HttpResponse(loader.render_to_string("503.html"), status=503)
+    answer["Retry-After"] = RETRY_SECONDS
+    return answer
 
 
 def _wants_page(request: HttpRequest) -> bool:

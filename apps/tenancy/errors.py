@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+_WAS_IDLE = "25P03"  # PostgreSQL has ended a transaction that did not go on; no OperationalError
+
+
+def is_database_away(error: BaseException | None) -> bool:
+    """Whether the database cannot do it now, whatever it is: it does not answer, has cut us off, or is full."""
+    was_idle = isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", "") == _WAS_IDLE
+    return was_idle or isinstance(error, OperationalError | InterfaceError)
+
 
 class TenancyError(Exception):
     code = "tenancy_error"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import signal
 from collections import Counter
 from collections.abc import Collection
@@ -18,10 +17,10 @@ import pytest
 
 from apps.queue.faults import Point
 from apps.tasks.models import TaskStatus
-from tests.faults import test_approvals, test_notifications, test_sessions
+from tests.faults import strikes, test_approvals, test_notifications, test_sessions
 from tests.faults.scenario import STALE, Scenario
 from tests.faults.server import RestartableServer
-from tests.support.installation import ROOT, execute
+from tests.support.installation import ROOT
 
 # Where the process is stopped: the point, and which time that the task comes to it. The first tool call of the task is
 # idempotent, the second is not; the first checkpoint that somebody waits for is that the second one starts.
@@ -136,11 +135,7 @@ def test_a_process_that_freezes_while_it_writes_to_sqlite_makes_all_wait_until_i
 def test_a_database_connection_that_is_cut_costs_nothing(scenario: Scenario, place: Place, on_postgresql: bool) -> None:
     if not on_postgresql:
         pytest.skip("SQLite has no connection that could be cut")
-    fault = start(scenario, place, "wait")
-    scenario.reached(fault)
-    name = scenario.installation.url.partition("?")[0].rpartition("/")[2]
-    execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-    (fault / "go").touch()
+    strikes.cut(scenario, start(scenario, place, "wait"))
     came_to_its_end(scenario, place, process_lost=False)
 
 
@@ -149,11 +144,7 @@ def test_a_database_connection_that_is_cut_costs_nothing(scenario: Scenario, pla
 def test_a_database_server_that_crashes_and_comes_back_costs_nothing(
     scenario_on_server: Scenario, server: RestartableServer, place: Place
 ) -> None:
-    fault = start(scenario_on_server, place, "wait")
-    scenario_on_server.reached(fault)
-    server.crash()
-    (fault / "go").touch()
-    server.start()
+    strikes.crash(scenario_on_server, start(scenario_on_server, place, "wait"), server)
     came_to_its_end(scenario_on_server, place, process_lost=False)
 
 
@@ -161,12 +152,8 @@ def test_a_database_server_that_crashes_and_comes_back_costs_nothing(
 def test_a_full_disk_delays_the_work_until_there_is_room(scenario: Scenario, place: Place, on_postgresql: bool) -> None:
     if on_postgresql:
         pytest.skip("a full disk is the server's affair, not the worker's")
-    fault = start(scenario, place, "wait")
-    worker = scenario.reached(fault)
-    unlimited = resource.prlimit(worker, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-    (fault / "go").touch()
-    scenario.wait_for(lambda: scenario.has_not_beaten(worker, STALE / 2), "it cannot write")
-    resource.prlimit(worker, resource.RLIMIT_FSIZE, unlimited)
+    with strikes.full_disk(scenario, start(scenario, place, "wait")) as worker:
+        scenario.wait_for(lambda: scenario.has_not_beaten(worker, STALE / 2), "it cannot write")
     came_to_its_end(scenario, place, process_lost=False)
 
 

@@ -18,9 +18,9 @@ from apps.queue.faults import Point
 from apps.tenancy import lifecycle, secrets
 from apps.tenancy.context import in_app
 from apps.triggers.models import Delivery
+from tests.faults import strikes
 from tests.faults.scenario import DOCUMENT, Scenario
 from tests.support.http_server import Answer, LocalServer
-from tests.support.installation import execute
 from tests.triggers.conftest import SECRET, hook
 
 POINTS = [Point.OUTBOX_WRITES, Point.MESSAGE_SENT, Point.DELIVERY_WRITES]
@@ -97,8 +97,5 @@ def test_a_connection_that_is_cut_costs_nothing(
         pytest.skip("SQLite has no connection that could be cut")
     fault = scenario.arm(point, "wait")
     scenario.start_host("one")
-    scenario.reached(fault)
-    name = scenario.installation.url.partition("?")[0].rpartition("/")[2]
-    execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-    (fault / "go").touch()
+    strikes.cut(scenario, fault)
     arrived(scenario, receiver, times={1})

@@ -11,8 +11,10 @@ from uuid import UUID
 import pytest
 from django.core import mail
 from django.core.mail import EmailMessage
+from pydantic import ValidationError
 
 from apps.agents.errors import PermanentError
+from apps.agents.registry import STORED
 from apps.triggers.channels import email, slack
 from apps.triggers.channels.base import Outcome, Outgoing
 from tests.support.http_server import Answer, LocalServer
@@ -82,6 +84,19 @@ def test_what_somebody_writes_does_not_pass_for_what_hector_says() -> None:
     assert [line for line in mail.outbox[0].body.splitlines() if line.startswith(("By:", "Decision:"))] == [
         "By: user:anna"
     ]
+
+
+def test_mails_go_only_to_the_domains_that_the_operator_allows(settings: Any) -> None:
+    settings.HECTOR_EMAIL_DOMAINS = ["Example.com"]
+    assert to_mail(message(), "anna@EXAMPLE.com") == Outcome()
+    for stranger in ("anna@mail.example.com", "anna@example.com.evil.org", '"@example.com"@evil.org'):
+        with pytest.raises(ValidationError, match="HECTOR_EMAIL_DOMAINS"):
+            to_mail(message(), "anna@example.com", stranger)
+    stored = {"type": "email", "events": ["dead_lettered"], "to": ["anna@evil.org"]}  # applied before that was set
+    spec = email.EmailSpec.model_validate(stored, context=STORED)
+    with pytest.raises(PermanentError, match="HECTOR_EMAIL_DOMAINS"):
+        asyncio.run(email.send(Outgoing(ID, spec, message(), str)))
+    assert len(mail.outbox) == 1
 
 
 def test_a_mail_server_that_refuses_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

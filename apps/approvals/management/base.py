@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DatabaseError, InterfaceError
 from rest_framework.exceptions import ParseError
 
 from apps.accounts import shell
@@ -20,9 +21,11 @@ from apps.approvals.errors import ApprovalError
 from apps.approvals.models import Approval
 from apps.tenancy import lifecycle as tenancy
 from apps.tenancy.context import in_app
-from apps.tenancy.errors import TenancyError
+from apps.tenancy.errors import TenancyError, is_database_away
 from apps.tenancy.http.body import loads
 from apps.tenancy.models import DEFAULT_APP
+
+_AWAY = "The database does not answer. Try again: what you decided was kept once, or not at all, and you are told then."
 
 
 class ApprovalCommand(BaseCommand):
@@ -39,6 +42,10 @@ class ApprovalCommand(BaseCommand):
             return super().execute(*args, **options)
         except (ApprovalError, TenancyError) as error:
             self.leave(str(error))
+        except (DatabaseError, InterfaceError) as error:
+            if not is_database_away(error):
+                raise
+            self.leave(_AWAY)
 
     def leave(self, sentence: str) -> NoReturn:
         self.stderr.write(sentence)

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpResponse, UnreadablePostError
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 
@@ -22,7 +22,7 @@ from hector_site.problems import pointer, problem
 
 log = structlog.get_logger(__name__)
 Fault = dict[str, str]  # {"pointer", "detail"}
-Translator = Callable[[Any], HttpResponse]
+Translator = Callable[[Any], HttpResponse | None]  # None: a fault of ours after all
 RETRY_SECONDS = "5"
 
 _declared: dict[type[Exception], Translator] = {}
@@ -77,14 +77,16 @@ def _of_api(error: APIException) -> HttpResponse:
     return problem(error.status_code, str(error.detail), headers=headers)
 
 
-def _of_database(error: Exception) -> HttpResponse:
+def _of_database(error: Exception) -> HttpResponse | None:
+    if not errors.is_database_away(error):
+        return None
     log.warning("database_unavailable", error=str(error))
     return problem(503, "The database does not answer; try again.", headers={"Retry-After": RETRY_SECONDS})
 
 
 declare_translator(ValidationError, _of_validation)
 declare_translator(APIException, _of_api)
-declare_translator(OperationalError, _of_database)
+declare_translator(DatabaseError, _of_database)
 declare_translator(InterfaceError, _of_database)
 declare_translator(Http404, lambda error: problem(404, "There is no such object."))
 declare_translator(DjangoPermissionDenied, lambda error: problem(403))

@@ -9,9 +9,10 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
 from django.core.validators import validate_email
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from apps.agents.errors import PermanentError
+from apps.agents.registry import STORED
 from apps.agents.threads import in_thread
 from apps.triggers import messages
 from apps.triggers.channels.base import ChannelType, NotificationSpec, Outcome, Outgoing
@@ -20,12 +21,22 @@ from apps.triggers.channels.base import register as register_type
 MOST = 20  # addresses of one channel
 
 
-def _is_mailbox(text: str) -> str:
+def _is_mailbox(text: str, info: ValidationInfo) -> str:
     try:
         validate_email(text)
     except ValidationError:
         raise ValueError("write an address like name@example.com") from None
+    if info.context != STORED and (refused := _refused([text])):  # a stored one is looked at when a mail is sent
+        raise ValueError(refused)
     return text
+
+
+def _refused(to: list[str]) -> str:
+    """Why the operator lets no mail go there; empty: it may."""
+    allowed = {domain.lower() for domain in settings.HECTOR_EMAIL_DOMAINS}
+    if not allowed or all(address.rpartition("@")[2].lower() in allowed for address in to):
+        return ""
+    return f"Mails go to addresses of {', '.join(sorted(allowed))} only (an operator sets HECTOR_EMAIL_DOMAINS)"
 
 
 def _listed(value: Any) -> Any:
@@ -65,6 +76,8 @@ def mail(out: Outgoing) -> EmailMessage:
 async def send(out: Outgoing) -> Outcome:
     if not settings.EMAIL_BACKEND:
         raise PermanentError("no_mail_server", "No mail server is set; an operator does it with HECTOR_EMAIL_URL.")
+    if refused := _refused(out.spec.to):
+        raise PermanentError("mail_refused", f"{refused}.")
     try:
         await in_thread(mail(out).send)
     except (OSError, smtplib.SMTPException) as error:  # OSError: the server cannot be reached, or does not answer

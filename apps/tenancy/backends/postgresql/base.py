@@ -41,6 +41,14 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # django-ten
             raw.close()
             self.pool.putconn(raw)  # which makes another one in its place
 
+    def _configure_connection(self, connection: Any) -> bool:
+        """Tells the server when to end a transaction that does not go on (`hector_site.database`)."""
+        commit = bool(super()._configure_connection(connection))
+        if seconds := self.settings_dict.get("LONGEST_IDLE"):
+            connection.execute(f"SET idle_in_transaction_session_timeout = {int(seconds * 1000)}")
+            commit = True
+        return commit
+
     def set_tenant(self, tenant: Tenant, include_public: bool = True) -> None:
         """Goes to the App's schema. Raises SwitchInTransaction."""
         schema = checked(tenant.schema_name)
