@@ -26,6 +26,8 @@ from tests.triggers.webhooks import KEY, github
 REACTION = {"agent": "agent", "trigger": {"type": "event", "event_types": ["execution_completed"]}}
 HOOK = {"type": "webhook", "path": "/hook", "secret": "${secret:HOOK}", "signature": "github"}
 
+POINTS = {Point.REACTION_WRITES, Point.WEBHOOK_WRITES, Point.WEBHOOK_WRITTEN}  # met here, and not in the matrix
+
 
 def at(*points: tuple[Point, str]) -> pytest.MarkDecorator:
     """Runs a test at these points; `make test` does so on the engine that is named for each, if one is."""
