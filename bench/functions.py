@@ -30,6 +30,13 @@ async def wait(value: Any) -> dict[str, int]:
     return {"begun": begun, "ended": time.time_ns()}
 
 
+async def rest(value: dict[str, Any]) -> str:
+    """Ends at once if it is the last one, and else only when it is stopped."""
+    if not value["last"]:
+        await asyncio.sleep(600)
+    return "done"
+
+
 async def start_twice(value: Any) -> None:
     """Notes when and where it begins, and ends at once the second time."""
     with open(STARTS, "a") as file:  # noqa: ASYNC230, PTH123 - the current directory is HECTOR_HOME; a moment

@@ -168,6 +168,24 @@ FIGURES = (
         {engine: {"decided_twice": Target(most=0), "run_twice": Target(most=0)} for engine in ENGINES},
     ),
     Figure(
+        "replace",
+        "200 rapid triggers of an entry point that replaces what runs: how many run at a time, whether the last wins,"
+        " how many hang, how many were stopped while they ran",
+        "bench.figures.replace:measure",
+        {
+            "most_running": "",
+            "last_wins": "",
+            "hanging": "",
+            "replaced_running": "",
+            "per_second": "/s",
+            "last_ends_after": "s",
+        },
+        {
+            engine: {"most_running": Target(most=1), "last_wins": Target(least=1), "hanging": Target(most=0)}
+            for engine in ENGINES
+        },
+    ),
+    Figure(
         "recovery",
         "kill -9 of a worker process to the second start of its task",
         "bench.figures.recovery:measure",

@@ -109,6 +109,7 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "operation": _READ,
     "operation-items": _READ,
     "operation-stop": {"POST": Need.OPERATOR},
+    "stats": _READ,
     "entry-points": _READ,
     "entry-point": _READ,
     "entry-point-firings": _READ,

@@ -108,7 +108,7 @@ def _approval(task_id: UUID, call: Call) -> Approval:
 
 
 def _write(app: App, task_id: UUID, approvals: Sequence[Approval], policies: Sequence[Policy]) -> None:
-    task = Task.objects.only("created_by", "cancel_requested_at").get(pk=task_id)
+    task = Task.objects.only("created_by", "cancel_requested_at", "entry_point").get(pk=task_id)
     now = sql.instant()
     for approval, policy in zip(approvals, policies, strict=True):
         approval.requester = task.created_by
@@ -116,6 +116,8 @@ def _write(app: App, task_id: UUID, approvals: Sequence[Approval], policies: Seq
     Approval.objects.bulk_create(approvals)
     name_approvers(approvals, policies)
     enqueue(app, approvals)
+    if task.entry_point is not None:
+        tasks.count_waiting(app)
     if task.cancel_requested_at is not None:  # while its run was ending: nobody shall be asked for it any more
         tasks.cancel(app, task, by="", reason="it was asked to stop before it began to wait")
 

@@ -43,6 +43,9 @@ def sentence(app: App, task: Task) -> SafeString | str:
 
 
 def _pending(app: App, task: Task) -> SafeString | str:
+    if task.follows and task.started_at is None and Task.objects.filter(pk=task.follows, finished_at=None).exists():
+        url = reverse("admin:task", args=[task.follows])
+        return format_html('Waiting until <a href="{}">the task whose place it takes</a> has stopped.', url)
     entry = QueueEntry.objects.filter(app=app, kind="task", key=task.pk).first()
     if entry is None:
         return "Waiting to be put back into the queue: the next recovery sweep does it, within a minute."

@@ -51,6 +51,7 @@ class Point(StrEnum):
     DECISION_WRITTEN = "decision_written"  # after its commit
     STATE_WRITES = "state_writes"  # inside the transaction that changes the state of a session
     TURN_WRITES = "turn_writes"  # inside the one that adds what a task has said to its session
+    REPLACEMENT_WRITES = "replacement_writes"  # inside a firing's: the old task is to stop, there is no new one yet
     DUE_WRITES = "due_writes"  # inside the transaction of a reminder, an escalation or an expiry
     TIMER_WRITES = "timer_writes"  # inside the transaction of a timer's firing; its next entry is not written
     TIMER_WRITTEN = "timer_written"  # after its commit; nothing of it has started

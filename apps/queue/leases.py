@@ -119,7 +119,7 @@ def _take(worker_id: int, count: int, limited: bool) -> list[_Taken]:
         SET state = 'leased', worker_id = %s, epoch = epoch + 1, leased_at = {sql.now()}, run_at = NULL,
             has_place = FALSE
         WHERE id IN (SELECT id FROM following) {within}
-        RETURNING id, app_id, kind, key, epoch, group_name, priority, tag,
+        RETURNING id, app_id, kind, key, epoch, group_name, priority, tag, goes_on,
             {held("queue_queueentry.app_id", "queue_queueentry.lane")}, {limits.is_limited()},
             {limits.installation_is_limited()}
         """,
@@ -128,12 +128,12 @@ def _take(worker_id: int, count: int, limited: bool) -> list[_Taken]:
     return [
         _Taken(
             Lease(id, app_id, kind, sql.as_uuid(key), epoch, worker_id, bool(is_limited or everything_is)),
-            limits.Candidate(id, group, priority, tag),
+            limits.Candidate(id, group, priority, tag, bool(goes_on)),
             bool(is_held),
             bool(is_limited),
             bool(everything_is),
         )
-        for id, app_id, kind, key, epoch, group, priority, tag, is_held, is_limited, everything_is in rows
+        for id, app_id, kind, key, epoch, group, priority, tag, goes_on, is_held, is_limited, everything_is in rows
     ]
 
 

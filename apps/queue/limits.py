@@ -10,6 +10,8 @@ The limit of the installation (`QueueControl.max_concurrent`): what does not fit
 could run in its stead. It stays in line, where priorities and weights are kept, and a claim takes no more tasks than
 there is room for. Of what several claims took at once, the surplus is put back, under a lock of the control's row.
 
+A group's tasks that wait for people count as well if it says so (`GroupLimit.count_waiting`).
+
 What frees a place otherwise (a worker died, an operator raised a limit, a task was cancelled before a worker took it)
 is seen by the next beat of a worker. Only tasks count: messages, timers and the like are not held up.
 """
@@ -20,6 +22,8 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
@@ -40,11 +44,12 @@ class Candidate:
     group: str
     priority: int
     tag: float
+    goes_on: bool = False  # its place was kept for it (`keep_place`)
 
     @property
-    def turn(self) -> tuple[int, int]:
+    def turn(self) -> tuple[bool, int, int]:
         """Within its App, the lowest first."""
-        return -self.priority, self.id
+        return not self.goes_on, -self.priority, self.id
 
 
 # --- The installation -----------------------------------------------------------------------------------------------
@@ -106,8 +111,8 @@ def of_app(app: App) -> Use:
 
 
 def of_group(app: App, group: str) -> Use:
-    most = GroupLimit.objects.filter(app=app, group=group).values_list("most", flat=True).first()
-    return Use(running(app.pk, group), most)
+    found = GroupLimit.objects.filter(app=app, group=group).first()
+    return Use(running(app.pk, group) + (found.waiting if found else 0), found.most if found else None)
 
 
 def running(app_id: int | None = None, group: str | None = None) -> int:
@@ -119,12 +124,39 @@ def running(app_id: int | None = None, group: str | None = None) -> int:
     return int(count)
 
 
-def limit_group(app: App, group: str, most: int | None) -> None:
-    """From the commit on so many tasks of the group run at a time; `apps.queue.holds.unpark` lets more go on then."""
+def limit_group(app: App, group: str, most: int | None, *, count_waiting: bool = False) -> bool:
+    """From the commit on so many tasks of the group run at a time; `apps.queue.holds.unpark` lets more go on then.
+
+    `count_waiting`: what waits for people counts, too, as `set_waiting` says. Whether that changes anything.
+    """
+    there = GroupLimit.objects.filter(app=app, group=group)
     if most is None:
-        GroupLimit.objects.filter(app=app, group=group).delete()
-    else:
-        GroupLimit.objects.update_or_create(app=app, group=group, defaults={"most": most})
+        return there.delete()[0] > 0
+    if there.filter(most=most, count_waiting=count_waiting).exists():
+        return False
+    wanted: dict[str, Any] = {"most": most, "count_waiting": count_waiting, "waiting": 0}
+    GroupLimit.objects.update_or_create(app=app, group=group, defaults=wanted)
+    return True
+
+
+def lock_groups_that_count_waiting(app: App) -> list[str]:
+    """Nobody else says how many of them wait until the transaction ends."""
+    found = GroupLimit.objects.select_for_update().filter(app=app, count_waiting=True).order_by("group")
+    return list(found.values_list("group", flat=True))
+
+
+def set_waiting(app: App, group: str, waiting: int) -> None:
+    """So many tasks of the group wait for people, from the commit on; `release` when there are fewer."""
+    GroupLimit.objects.filter(app=app, group=group).exclude(waiting=waiting).update(waiting=waiting)
+
+
+def keep_place(app: App, key: UUID) -> None:
+    """A task that counted while it waited goes on before any other one gets its place."""
+    sql.execute(
+        "UPDATE queue_queueentry SET has_place = TRUE, goes_on = TRUE"
+        " WHERE app_id = %s AND kind = %s AND key = %s AND state = 'ready'",
+        [app.pk, KIND, sql.uid(key)],
+    )
 
 
 def surplus(app_id: int, claimed: Sequence[Candidate]) -> set[int]:
@@ -197,7 +229,7 @@ def _arrange(app_id: int, claimed: Sequence[Candidate]) -> tuple[set[int], int]:
     return left_out, released
 
 
-_LAST = Candidate(2**63 - 1, "", -(2**15) - 1, 0.0)
+_LAST = Candidate(2**63 - 1, "", -(2**15) - 1, 0.0)  # after all others
 
 
 def _rooms(app_id: int, claimed: Sequence[int]) -> _Rooms | None:
@@ -208,7 +240,7 @@ def _rooms(app_id: int, claimed: Sequence[int]) -> _Rooms | None:
     lock = " FOR NO KEY UPDATE" if sql.is_postgresql() else ""
     rows = sql.fetch(f"SELECT max_concurrent, weight FROM tenancy_app WHERE id = %s{lock}", [app_id])
     groups: dict[str, float] = dict(
-        sql.fetch("SELECT group_name, most FROM queue_grouplimit WHERE app_id = %s", [app_id])
+        sql.fetch("SELECT group_name, most - waiting FROM queue_grouplimit WHERE app_id = %s", [app_id])
     )
     if not rows or (rows[0][0] is None and not groups):
         return None
@@ -226,7 +258,7 @@ def _rooms(app_id: int, claimed: Sequence[int]) -> _Rooms | None:
 def _placed(app_id: int) -> list[Candidate]:
     """Those that were let go on and that no worker has taken yet. (`queue_place` serves it.)"""
     rows = sql.fetch(
-        "SELECT id, group_name, priority, tag FROM queue_queueentry"
+        "SELECT id, group_name, priority, tag, goes_on FROM queue_queueentry"
         " WHERE state = 'ready' AND has_place AND app_id = %s",
         [app_id],
     )
@@ -265,7 +297,7 @@ def _first_parked(app_id: int, rooms: _Rooms) -> list[Candidate]:
 _WAITS = f"app_id = %s AND kind = '{KIND}' AND NOT {held('queue_queueentry.app_id', 'queue_queueentry.lane')}"
 
 
-def _let_go(app_id: int, rooms: _Rooms, first: Candidate, *, before: tuple[int, int]) -> int:
+def _let_go(app_id: int, rooms: _Rooms, first: Candidate, *, before: tuple[bool, int, int]) -> int:
     """Makes ready what fits of the first one's group, in its order and up to the turn `before`; how many.
 
     A tag from long ago would put them before other Apps' work: they stand where the queue is now. One from afar would
@@ -274,7 +306,7 @@ def _let_go(app_id: int, rooms: _Rooms, first: Candidate, *, before: tuple[int, 
     turn = f"{last_tag('entry.app_id', 'entry.priority')} + entry.n / {float(rooms.weight)}"
     return entries.unpark(
         f"{_WAITS} AND group_name = %s AND (priority > %s OR (priority = %s AND id < %s))",
-        [app_id, first.group, -before[0], -before[0], before[1]],
+        [app_id, first.group, -before[1], -before[1], before[2]],
         sql.greatest(next_tag("entry.priority"), sql.least("entry.tag", turn)),
         most=int(rooms.of(first.group)),
         has_place=True,

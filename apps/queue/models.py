@@ -53,6 +53,7 @@ class QueueEntry(models.Model):
     lane = models.CharField(max_length=64, default="", db_default="")  # of its App: what can be held by itself
     group = models.CharField(max_length=100, default="", db_default="", db_column="group_name")  # … or be limited
     has_place = models.BooleanField(default=False, db_default=False)  # it was parked, and may run now (`limits`)
+    goes_on = models.BooleanField(default=False, db_default=False)  # its place was kept while it was not here
     worker = models.ForeignKey(Worker, null=True, on_delete=models.PROTECT, db_index=False)
     epoch = models.PositiveIntegerField(default=0, db_default=0)
     leased_at = models.DateTimeField(null=True)
@@ -113,6 +114,8 @@ class GroupLimit(models.Model):
     app = models.ForeignKey("tenancy.App", on_delete=models.CASCADE, related_name="+", db_index=False)
     group = models.CharField(max_length=100, db_column="group_name")
     most = models.PositiveIntegerField()
+    count_waiting = models.BooleanField(default=False, db_default=False)  # whether what waits for people counts …
+    waiting = models.PositiveIntegerField(default=0, db_default=0)  # … and how many those are now
 
     class Meta:
         constraints = [

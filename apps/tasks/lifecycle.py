@@ -29,7 +29,7 @@ from referencing.exceptions import Unresolvable
 from apps.agents.config.spec import AgentSpec
 from apps.agents.models import AgentVersion
 from apps.agents.versions import spec_of, specs_of, version_of
-from apps.queue import entries, leases, sql
+from apps.queue import entries, leases, limits, sql
 from apps.queue.entries import NewEntry
 from apps.queue.faults import Point, reach
 from apps.queue.leases import Lease
@@ -37,7 +37,10 @@ from apps.tasks import admission, checkpoints, outbox, replay, unique
 from apps.tasks.errors import IllegalTransition, InputInvalid, TaskError, UnknownAgent
 from apps.tasks.events import EventType, NewEvent, append_events, record
 from apps.tasks.models import FINAL, Attempt, Checkpoint, DeadLetter, Isolation, Task, TaskStatus, UniqueScope
+from apps.tenancy import connection as tenancy
 from apps.tenancy.models import App
+
+LOOK_AGAIN = 0.2  # seconds between looks whether the task that one follows has ended
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class NewTask:
     entry_point: str | None = None
     caused_by: UUID | None = None  # the task whose event it is a reaction to …
     chain: int = 0  # … at the end of a chain of so many
+    follows: UUID | None = None  # it starts when this task has ended
     trace_id: str = ""
     unique_key: str | None = None  # keeps other tasks with this key out (`apps.tasks.unique`) …
     unique_scope: UniqueScope = UniqueScope.ACTIVE  # … for so long
@@ -152,6 +156,7 @@ def _accepted(new: NewTask, by: str) -> Task:
         entry_point=new.entry_point,
         caused_by=new.caused_by,
         chain=new.chain,
+        follows=new.follows,
         priority=new.priority,
         tags=new.tags,
         metadata=new.metadata,
@@ -226,7 +231,7 @@ def _begin_fresh(claimed: Sequence[Lease], worker: str) -> list[tuple[Lease, Sta
         f" FROM batch JOIN queue_queueentry entry"
         f" ON entry.id = batch.entry AND entry.state = 'leased' AND entry.worker_id = batch.owner"
         f" AND entry.epoch = batch.lease_epoch"
-        f" WHERE tasks_task.id = batch.task AND status = 'pending' AND last_checkpoint = 0"
+        f" WHERE tasks_task.id = batch.task AND status = 'pending' AND last_checkpoint = 0 AND follows IS NULL"
         f" AND cancel_requested_at IS NULL AND (deadline IS NULL OR deadline > {sql.now()})"
         f" AND NOT {outbox.is_wanted(kind)}"
         f" RETURNING {_TASK}, {_DIGEST}"
@@ -289,9 +294,18 @@ def _may_start(app: App, lease: Lease, task: Task) -> bool:
         _end_failed(lease, task, TaskError("deadline_exceeded", "the task's deadline passed before it could run"))
     elif task.status == TaskStatus.RUNNING and task.attempt > task.max_retries:
         _end_failed(lease, task, TaskError("worker_crashed", "the worker process died while it ran this task"))
+    elif _has_to_wait(task):
+        leases.reschedule(lease, LOOK_AGAIN)
     else:
         return True
     return False
+
+
+def _has_to_wait(task: Task) -> bool:
+    """Whether the task that it follows has not ended yet."""
+    if task.follows is None or task.started_at is not None:
+        return False
+    return Task.objects.filter(pk=task.follows, finished_at=None).exists()
 
 
 def _record_crash(task: Task) -> None:
@@ -413,6 +427,8 @@ def cancel(app: App, task: Task, *, by: str, reason: str = "") -> Task:
             record(task.pk, NewEvent(EventType.EXECUTION_CANCELLED, {"attempt": task.attempt, **why}, by))
             for end in when_wait_is_cancelled if waits else ():
                 end(app, task)
+            if waits:
+                _wait_has_ended(task)
     task.refresh_from_db()
     return task
 
@@ -425,6 +441,8 @@ def resume(app: App, task: Task, *, by: str) -> None:
     payload = {"waited_seconds": round(values["waited_seconds"] - task.waited_seconds, 3)}
     record(task.pk, NewEvent(EventType.EXECUTION_RESUMED, payload, by))
     _requeue(app, task)
+    if task.entry_point is not None and task.entry_point in count_waiting(app):
+        limits.keep_place(app, task.pk)
     reach(Point.RESUME_WRITES)
 
 
@@ -436,6 +454,16 @@ def fail_waiting(task: Task, error: TaskError, *, by: str) -> None:
     payload = {"attempt": task.attempt, "error": error.as_json()}
     record(task.pk, NewEvent(EventType.EXECUTION_FAILED, payload, by))
     _file(task, error)
+    _wait_has_ended(task)
+
+
+def _wait_has_ended(task: Task) -> None:
+    """A task that waited is over: if it counted, another one may start."""
+    if task.entry_point is None:
+        return
+    app = App.objects.get(schema_name=tenancy.connection.schema_name)
+    if task.entry_point in count_waiting(app):
+        transaction.on_commit(lambda: limits.release(app.pk))
 
 
 def lock(task: Task) -> None:
@@ -468,6 +496,15 @@ def call_forward(app: App) -> int:
         keys = [sql.as_uuid(key) for (key,) in rows]
         entries.call_forward(app, keys)
     return len(keys)
+
+
+def count_waiting(app: App) -> list[str]:
+    """Counts anew what waits for people, in the transaction that changes it; of which entry points that counts."""
+    counted = limits.lock_groups_that_count_waiting(app)
+    for group in counted:
+        waiting = Task.objects.filter(entry_point=group, status=TaskStatus.INPUT_REQUIRED).count()
+        limits.set_waiting(app, group, waiting)
+    return counted
 
 
 def _requeue(app: App, task: Task) -> None:

@@ -62,6 +62,7 @@ class Task(models.Model):
     session = models.CharField(max_length=200, blank=True, default="")
     isolation = models.CharField(max_length=12, choices=Isolation, blank=True, default="", db_default="")
     entry_point = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - null: none, as in the API
+    follows = models.UUIDField(null=True)  # the task that was stopped for it: it does not start before that has ended
     status = models.CharField(max_length=16, choices=TaskStatus, default=TaskStatus.PENDING)
     input = Payload()
     output = Payload(null=True)
@@ -129,6 +130,11 @@ class Task(models.Model):
         indexes = [
             models.Index(fields=["status", "-id"], name="task_status"),
             models.Index(fields=["agent", "-id"], name="task_agent"),
+            models.Index(
+                fields=["entry_point", "id"],
+                condition=Q(entry_point__isnull=False, status__in=LIVE),
+                name="task_entry_point",
+            ),
             models.Index(fields=["session", "-id"], condition=~Q(session=""), name="task_session"),
             models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="task_finished"),
         ]

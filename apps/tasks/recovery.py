@@ -43,6 +43,7 @@ def repair(app: App) -> Repairs:
     """Makes one App's queue entries agree with its tasks."""
     with in_app(app), transaction.atomic():
         enqueued = _enqueue_missing(app) + _enqueue_operations(app) + _enqueue_outbox(app)
+        lifecycle.count_waiting(app)
         repairs = Repairs(enqueued, _remove_orphans(app))
         repairs = sum((repairer(app) for repairer in repairers), repairs)
     if repairs != Repairs():

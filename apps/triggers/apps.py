@@ -16,7 +16,7 @@ class TriggersConfig(AppConfig):
         from apps.triggers.starters import event
 
         starters.register()
-        checks.RULES += [rules.template_faults, rules.webhook_faults, rules.event_faults]
+        checks.RULES += [rules.template_faults, rules.limit_faults, rules.webhook_faults, rules.event_faults]
         apply.when_applied.append(entry_points.put_in_force)
         retention.more.append(entry_points_upkeep.prunable)
         integrity.CHECKS.update(entry_points_upkeep.CHECKS)

@@ -45,7 +45,30 @@ class Firing(Record):
     task: str | None
 
 
+class EntryPointStats(Record):
+    id: str
+    pending: int
+    running: int
+    input_required: int
+    max_concurrent: int | None
+    idle_seconds: float | None
+
+
+class Stats(Record):
+    """What of the App is under way."""
+
+    pending: int
+    running: int
+    input_required: int
+    entry_points: list[EntryPointStats]
+
+
 class EntryPoints(Group[C]):
+    @operation("get_stats")
+    def stats(self) -> Call[Stats]:
+        """What of the App is under way, in all and by entry point."""
+        return Call(Stats, "GET", "/stats")
+
     @listing("list_entry_points")
     def list(self, *, limit: int | None = None) -> Call[Page[EntryPoint]]:
         return Call(Page[EntryPoint], "GET", "/entry-points", given(limit=limit))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from apps.agents.session import session
 from tests.system.programs import log
 
@@ -16,6 +19,17 @@ async def refund(amount: int) -> str:
     """Pays back; needs approval, and must not run twice."""
     log(f"refund-{amount}")
     return f"refunded {amount}"
+
+
+async def rest(value: dict[str, Any]) -> None:
+    """An agent that ends only when it is stopped."""
+    log("rest")
+    await asyncio.sleep(600)
+
+
+async def pass_by(value: dict[str, Any]) -> str:
+    """An agent that ends at once."""
+    return "done"
 
 
 async def charge(amount: int) -> str:

@@ -27,7 +27,7 @@ MOST_CHANNELS = 50  # of one App
 LATER_KEYS: dict[tuple[str | int, ...], set[str]] = {  # of the document itself, and of entries
     (): {"document_stores", "embedders"},
     ("agents",): {"agent_tools"},
-    ("entry_points",): {"entry_node", "max_concurrent", "on_limit"},
+    ("entry_points",): {"entry_node"},
 }
 LATER_TOOLS = {"files", "search"}
 LATER_AGENTS = {"sequential", "parallel", "loop", "conditional", "graph"}
@@ -209,6 +209,12 @@ class EntryPointConfig(Spec):
     """Without a `session`, tasks have none (`isolated`), or all have the same, called as the entry point (`shared`)."""
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     """Of the tasks: the higher, the sooner."""
+    max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """How many of the tasks run at a time, on all hosts together. Left out: any number."""
+    on_limit: Literal["queue", "skip", "replace"] = "queue"
+    """At the limit, a new task waits its turn, is not made, or takes the place of the oldest one, which is stopped."""
+    count_waiting: bool = False
+    """Whether a task that waits for a person counts to the limit as one that runs."""
 
 
 # --- The document ---------------------------------------------------------------------------------------------------

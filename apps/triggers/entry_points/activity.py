@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db.models import Count
+
 from apps.queue import sql
+from apps.tasks.models import LIVE, Task
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,24 @@ class Activity:
 def by_entry_point() -> dict[str, Activity]:
     """Of those that have something running. (`task_status` finds the tasks, `event_seq` their last events.)"""
     return _activity("entry_point", "entry_point IS NOT NULL", [])
+
+
+@dataclass
+class Counts:
+    """What is under way."""
+
+    pending: int = 0
+    running: int = 0
+    input_required: int = 0
+
+
+def under_way() -> dict[str | None, Counts]:
+    """By entry point; None: what was submitted without one. Reads every task that has not ended (`task_status`)."""
+    found: dict[str | None, Counts] = {}
+    rows = Task.objects.filter(status__in=LIVE).values_list("entry_point", "status").annotate(count=Count("pk"))
+    for name, status, count in rows.order_by():
+        setattr(found.setdefault(name, Counts()), status, count)
+    return found
 
 
 def of_agent(agent: str) -> Activity:

@@ -1,4 +1,4 @@
-"""`/entry-points`: what starts work and how it is doing, started by a call, paused and resumed."""
+"""`/entry-points` and `/stats`: what starts work and how it is doing, started by a call, paused and resumed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from apps.tenancy.http.pagination import BY_UUID, Order, PageQuery, page
 from apps.tenancy.http.problems import declare
 from apps.tenancy.http.views import AppView
 from apps.triggers.entry_points import activity, lifecycle, stillness, timers
-from apps.triggers.entry_points.activity import Activity
+from apps.triggers.entry_points.activity import Activity, Counts
 from apps.triggers.entry_points.specs import spec_of
 from apps.triggers.errors import EntryPointRefused, NothingStarted
 from apps.triggers.models import EntryPoint, Firing
@@ -216,7 +216,51 @@ class ResumeTimers(AppView):
         )
 
 
+@extend_schema_serializer(component_name="Executions")
+class CountsOut(serializers.Serializer[Any]):
+    pending = serializers.IntegerField()
+    running = serializers.IntegerField()
+    input_required = serializers.IntegerField(help_text="They wait for a person.")
+
+
+@extend_schema_serializer(component_name="EntryPointStats")
+class EntryPointStatsOut(CountsOut):
+    id = serializers.CharField(help_text="Its name in the document.")
+    max_concurrent = serializers.IntegerField(allow_null=True, help_text="null: any number.")
+    idle_seconds = serializers.FloatField(
+        allow_null=True, help_text="Since one of those that run did something; null: none runs."
+    )
+
+
+@extend_schema_serializer(component_name="Stats")
+class StatsOut(CountsOut):
+    entry_points = EntryPointStatsOut(many=True)
+
+
+class Stats(AppView):
+    @extend_schema(
+        operation_id="get_stats",
+        summary="What of the App is under way, in all and by entry point",
+        description="Tasks that were submitted without an entry point are in the numbers of all.",
+        responses=StatsOut,
+    )
+    def get(self, request: Request) -> Response:
+        counts, now = activity.under_way(), activity.by_entry_point()
+        shown = [
+            {
+                "id": one.name,
+                "max_concurrent": one.spec.get("max_concurrent"),
+                "idle_seconds": now.get(one.name, Activity()).idle_seconds,
+                **asdict(counts.get(one.name, Counts())),
+            }
+            for one in EntryPoint.objects.filter(removed_at=None)
+        ]
+        whole = {key: sum(asdict(one)[key] for one in counts.values()) for key in asdict(Counts())}
+        return Response(StatsOut({**whole, "entry_points": shown}).data)
+
+
 urlpatterns = [
+    path("stats", Stats.as_view(), name="stats"),
     path("entry-points", EntryPoints.as_view(), name="entry-points"),
     path("entry-points/<slug:name>", OneEntryPoint.as_view(), name="entry-point"),
     path("entry-points/<slug:name>/firings", Firings.as_view(), name="entry-point-firings"),

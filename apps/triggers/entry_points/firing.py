@@ -25,9 +25,9 @@ from apps.tasks import lifecycle as tasks
 from apps.tasks.errors import InputInvalid, TooMuch, UnknownAgent
 from apps.tasks.events import EventType, NewEvent, announce, record, record_each
 from apps.tasks.lifecycle import NewTask
-from apps.tasks.models import Task
 from apps.tenancy.models import App
-from apps.triggers.entry_points import clock
+from apps.triggers.entry_points import clock, concurrency
+from apps.triggers.entry_points.concurrency import Verdict
 from apps.triggers.entry_points.specs import spec_of
 from apps.triggers.errors import TemplateFailed
 from apps.triggers.models import EntryPoint, Firing
@@ -109,17 +109,15 @@ def skip_many(skips: Sequence[Skip]) -> None:
 def _fire(app: App, starts: Sequence[Start], by: str) -> list[Firing]:
     known = _known(starts)
     new = [start for start in starts if (start.entry_point.pk, start.key) not in known]
-    decided = [(start, _decide(app, start, by)) for start in new]
+    concurrency.lock(start.entry_point for start in new)
+    decided = [(start, _admitted(app, start, by)) for start in new]
     wanted = [(start, task) for start, task in decided if isinstance(task, NewTask)]
     made = iter(_submitted(app, wanted, by) if wanted else [])
     written: list[tuple[Start, Firing]] = []
     for start, decision in decided:
-        became = next(made) if isinstance(decision, NewTask) else decision
-        if isinstance(became, Task):
-            firing = _firing(start, Outcome.STARTED, "", by)
-            firing.task = became.pk
-        else:
-            firing = _firing(start, became.outcome, became.reason, by)
+        verdict = next(made) if isinstance(decision, NewTask) else decision
+        firing = _firing(start, verdict.outcome, verdict.reason, by)
+        firing.task = verdict.task.pk if verdict.task else None
         written.append((start, firing))
     Firing.objects.bulk_create([firing for _, firing in written])
     _tell(written)
@@ -141,47 +139,58 @@ def _known(starts: Sequence[Start]) -> dict[tuple[UUID, str | None], Firing]:
     return {(firing.entry_point_id, firing.key): firing for firing in found}
 
 
-@dataclass(frozen=True)
-class _Not:
-    """No task is made, and why."""
+def _admitted(app: App, start: Start, by: str) -> NewTask | Verdict:
+    """The task to be made, or what became of it where the entry point has a limit. Raises TooMuch as `_submitted`."""
+    decision = _decide(start)
+    if isinstance(decision, Verdict) or not concurrency.is_limited(start.entry_point):
+        return decision
+    try:
+        with transaction.atomic():  # what was to make room goes on where the new task is not let in
+            return concurrency.admit(app, start.entry_point, decision, by=by)
+    except TooMuch as error:
+        return _not_let_in([start], error)
 
-    outcome: Firing.Outcome
-    reason: str
 
-
-def _submitted(app: App, wanted: Sequence[tuple[Start, NewTask]], by: str) -> list[Task | _Not]:
+def _submitted(app: App, wanted: Sequence[tuple[Start, NewTask]], by: str) -> list[Verdict]:
     """The tasks; where a limit of the App does not let all of them in, each for itself.
 
     Raises TooMuch to whoever calls by themselves.
     """
     try:
-        return [*tasks.submit_many(app, [task for _, task in wanted], by=by)]
+        made = tasks.submit_many(app, [task for _, task in wanted], by=by)
+        return [Verdict(Outcome.STARTED, task=task) for task in made]
     except TooMuch as error:
-        if any(start.cause in CALLS for start, _ in wanted):
-            raise
+        skipped = _not_let_in([start for start, _ in wanted], error)
         if len(wanted) == 1:
-            said = str(error)
-            return [_Not(Outcome.SKIPPED, said[:1].upper() + said[1:])]
+            return [skipped]
     return [became for one in wanted for became in _submitted(app, [one], by)]
 
 
-def _decide(app: App, start: Start, by: str) -> NewTask | _Not:
-    """What is to be done. Whether there is room for it is for `max_concurrent` to say, in here, once it is there."""
+def _not_let_in(starts: Sequence[Start], error: TooMuch) -> Verdict:
+    """What becomes of something that starts by itself. Raises the error to whoever calls."""
+    if any(start.cause in CALLS for start in starts):
+        raise error
+    said = str(error)
+    return Verdict(Outcome.SKIPPED, said[:1].upper() + said[1:])
+
+
+def _decide(start: Start) -> NewTask | Verdict:
+    """What is to be done, if there is room for it."""
     if start.cut:
-        return _Not(Outcome.SKIPPED, start.cut)
+        return Verdict(Outcome.SKIPPED, start.cut)
     spec = spec_of(start.entry_point)
     try:
         data = _data(start, spec)
         value = _input(start, spec, data)
         if start.input is None and spec.input is not None and _templates().is_nothing(value):
-            return _Not(Outcome.FILTERED, "The input's template made nothing of it.")
+            return Verdict(Outcome.FILTERED, "The input's template made nothing of it.")
         version = version_of(spec.agent)
         if version is None:
             raise UnknownAgent(f"there is no agent {spec.agent!r} in this App")
         value, session = tasks.checked_input(version, value), _session(start, spec, data)
     except (TemplateFailed, UnknownAgent, InputInvalid) as error:
         said = str(error)
-        return _Not(Outcome.REFUSED, said[:1].upper() + said[1:])
+        return Verdict(Outcome.REFUSED, said[:1].upper() + said[1:])
     return NewTask(
         spec.agent, value, session=session, priority=spec.priority, entry_point=start.entry_point.name,
         caused_by=start.caused_by, chain=start.chain,

@@ -16,6 +16,7 @@ from apps.agents.config.schema import Document, EntryPointConfig
 from apps.tasks.errors import InputInvalid
 from apps.tasks.events import EventType, NewEvent, announce
 from apps.tenancy.models import App
+from apps.triggers.entry_points import concurrency
 from apps.triggers.entry_points import firing as firings
 from apps.triggers.errors import EntryPointActive, EntryPointGone, EntryPointPaused
 from apps.triggers.models import EntryPoint, Firing
@@ -40,7 +41,9 @@ def put_in_force(app: App, document: Document) -> None:
         if name not in specs and entry_point.removed_at is None:
             EntryPoint.objects.filter(pk=entry_point.pk).update(removed_at=Now(), next_at=None)
             trigger_types[entry_point.type].removed(app, entry_point)
+            concurrency.put_in_force(app, name, None)
     for name, spec in specs.items():
+        concurrency.put_in_force(app, name, spec)
         if name in there:
             _change(app, there[name], spec)
         else:

@@ -1,4 +1,4 @@
-"""What can be wrong with the templates of entry points."""
+"""What can be wrong with the templates and limits of entry points."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from apps.agents.config.parts import entries, names, triggers, unknown
 from apps.triggers.starters import webhook
 from apps.triggers.starters.base import VARIABLES, trigger_types
 from hector_site.problems import pointer
+
+AT_THE_LIMIT = ("on_limit", "count_waiting")
+
+
+def limit_faults(data: dict[str, Any]) -> Iterator[Fault]:
+    """What is said of a limit has one to be said of."""
+    for name, entry in entries(data, "entry_points").items():
+        for key in AT_THE_LIMIT:
+            if key in entry and entry.get("max_concurrent") is None:
+                yield Fault(pointer("entry_points", name, key), "It is about `max_concurrent`, which is not given.")
 
 
 def template_faults(data: dict[str, Any]) -> Iterator[Fault]:
