@@ -26,6 +26,7 @@ AGENTS = {
     "resting": {"type": "function", "handler": "tests.faults.programs.rest"},
 }
 REPORT = {"agent": "resting", "trigger": {"type": "api"}, "max_concurrent": 1, "on_limit": "replace", "session": "s"}
+POINTS = {Point.REPLACEMENT_WRITES}  # met here, and not in the matrix
 TRIGGER = """
 from apps.tenancy.context import in_app
 from apps.triggers.entry_points import lifecycle
