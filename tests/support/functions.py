@@ -161,3 +161,9 @@ def note(text: str) -> str:
     """Notes something in the session."""
     session()["notes"] = [*session().get("notes", ()), text]
     return "noted"
+
+
+async def say_again(text: str) -> str:
+    """Says it again, after others have had a turn."""
+    await asyncio.sleep(0.01)
+    return text
