@@ -106,11 +106,12 @@ def a_letter() -> int:
 
 
 # What keeps the description gets as far as the database, which PostgreSQL is stricter about.
+# What breaks it has tests of its own in `test_malformed`, and is generated in `make test-faults`.
 @pytest.mark.parametrize(
     "mode",
     [
         pytest.param(GenerationMode.POSITIVE, marks=pytest.mark.sampled("postgresql")),
-        pytest.param(GenerationMode.NEGATIVE, marks=pytest.mark.sampled("sqlite")),
+        pytest.param(GenerationMode.NEGATIVE, marks=pytest.mark.sampled()),
     ],
     ids=lambda mode: mode.value,
 )

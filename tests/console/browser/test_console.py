@@ -11,7 +11,7 @@ from tests.console.browser.visit import PASSWORD, Visit, api, state
 from tests.support import environment
 
 # What a browser makes of a page has little to do with the database: on PostgreSQL one test is enough of a sample.
-# What is small is left to `make test-faults`.
+# `make test` runs that one here and looks at the pages; the others are left to `make test-faults`.
 pytestmark = [pytest.mark.sampled("sqlite"), pytest.mark.xdist_group("browser")]
 
 
@@ -41,6 +41,7 @@ def test_what_was_unfolded_stays_so_while_the_page_renews_itself(operator: Visit
     expect(page.locator("#payload-input-text")).to_be_visible()
 
 
+@pytest.mark.sampled()
 def test_an_operator_cancels_what_runs_and_retries_it(operator: Visit) -> None:
     page = operator.submit("slow", "Take your time")
     expect(page.locator("#why")).to_contain_text("Waiting for the model")
@@ -57,6 +58,7 @@ def test_an_operator_cancels_what_runs_and_retries_it(operator: Visit) -> None:
     state(page, "cancelled")
 
 
+@pytest.mark.sampled()
 def test_a_fork_goes_on_from_a_chosen_checkpoint_and_says_before_what_runs_again(operator: Visit) -> None:
     page = operator.submit("clerk", "Where is order A-1042?")
     state(page, "completed")
@@ -81,6 +83,7 @@ def test_the_app_is_switched_at_the_top(newcomer: Visit) -> None:
     expect(page.get_by_text("This App has no agents yet.")).to_be_visible()
 
 
+@pytest.mark.sampled()
 def test_an_operator_invites_a_colleague_who_sees_that_app_only(newcomer: Visit, visit: Begin, address: str) -> None:
     secret = environment.SECRETS["HECTOR_AUTH_SECRET"]
     new = {"name": "initech", "display_name": "Initech", "config": site.DOCUMENT | {"name": "initech"}}
