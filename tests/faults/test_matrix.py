@@ -17,7 +17,15 @@ import pytest
 
 from apps.queue.faults import Point
 from apps.tasks.models import TaskStatus
-from tests.faults import strikes, test_approvals, test_entry_points, test_notifications, test_replacing, test_sessions
+from tests.faults import (
+    strikes,
+    test_approvals,
+    test_entry_points,
+    test_notifications,
+    test_replacing,
+    test_sessions,
+    test_timers,
+)
 from tests.faults.scenario import STALE, Scenario
 from tests.faults.server import RestartableServer
 from tests.support.installation import ROOT
@@ -160,6 +168,6 @@ def test_a_full_disk_delays_the_work_until_there_is_room(scenario: Scenario, pla
 def test_every_point_is_in_the_code_once_and_in_the_matrix() -> None:
     source = "".join(path.read_text() for path in Path(ROOT, "apps").rglob("*.py") if path.name != "faults.py")
     assert Counter(re.findall(r"\bPoint\.([A-Z_]+)\b", source)) == {point.name: 1 for point in Point}
-    others = (test_approvals, test_entry_points, test_notifications, test_replacing, test_sessions)
+    others = (test_approvals, test_entry_points, test_notifications, test_replacing, test_sessions, test_timers)
     elsewhere = {Point.USAGE_COUNTED}.union(*(other.POINTS for other in others))
     assert {point for point, _ in PLACES} | elsewhere == set(Point)

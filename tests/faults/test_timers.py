@@ -28,14 +28,15 @@ WITH_TIMER = DOCUMENT | {
     "agents": DOCUMENT["agents"] | {"greeter": {"llm": "greeter"}},
     "entry_points": {"tick": EVERY_SECOND},
 }
-POINTS = [
+POINTS = {Point.TIMER_WRITES, Point.TIMER_WRITTEN}  # met here, and not in the matrix
+KILLED_AT = [
     pytest.param(Point.TIMER_WRITES, marks=pytest.mark.sampled("postgresql")),  # between the tick and the next tick
     pytest.param(Point.TIMER_WRITTEN, marks=pytest.mark.sampled("sqlite")),  # between the trigger and the start
     pytest.param(Point.CLAIMED, marks=pytest.mark.sampled()),
 ]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", KILLED_AT)
 def test_a_process_that_is_killed_leaves_no_instant_out_and_repeats_none(scenario: Scenario, point: Point) -> None:
     with scenario.installation.inside():
         app = lifecycle.get("default")
