@@ -116,6 +116,7 @@ OPERATIONS: Final[dict[str, dict[str, Need]]] = {  # name of the route -> method
     "entry-point-trigger": {"POST": Need.OPERATOR},
     "entry-point-pause": {"POST": Need.OPERATOR},
     "entry-point-resume": {"POST": Need.OPERATOR},
+    "entry-point-backfill": {"GET": Need.OPERATOR, "POST": Need.OPERATOR},
     "timers-pause": {"POST": Need.OPERATOR},
     "timers-resume": {"POST": Need.OPERATOR},
     "webhook": dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), Need.NOBODY),  # whoever has its secret

@@ -33,6 +33,24 @@ class TimersNotPaused(EntryPointRefused):
     code = "timers_not_paused"
 
 
+class NotATimer(EntryPointRefused):
+    """Only a timer has times that it could have fired at."""
+
+    code = "not_a_timer"
+
+
+class BackfillTooLarge(EntryPointRefused):
+    """These are more times than are made up for at once."""
+
+    code = "backfill_too_large"
+
+
+class BackfillChanged(EntryPointRefused):
+    """The timer has fired, or was changed, since its times were counted; count again."""
+
+    code = "backfill_changed"
+
+
 class NothingStarted(EntryPointRefused):
     """The call was understood and written down, and no task was made of it; the message says why."""
 

@@ -27,6 +27,14 @@ class EntryPoint(Record):
     next_runs: list[datetime]
 
 
+class Backfill(Record):
+    """Times that a timer has not fired for: how many, and from when until when."""
+
+    count: int
+    first: datetime | None
+    last: datetime | None
+
+
 class Timers(Record):
     paused: bool
     timers: int
@@ -110,3 +118,12 @@ class EntryPoints(Group[C]):
     @operation("resume_timers")
     def resume_timers(self, *, reason: str | None = None) -> Call[Timers]:
         return Call(Timers, "POST", "/timers/resume", body=given(reason=reason))
+
+    @operation("count_backfill")
+    def count_backfill(self, name: str, since: datetime, until: datetime) -> Call[Backfill]:
+        return Call(Backfill, "GET", path("/entry-points/{}/backfill", name), given(since=since, until=until))
+
+    @operation("backfill_entry_point")
+    def backfill(self, name: str, since: datetime, until: datetime, count: int) -> Call[Backfill]:
+        body = given(since=since, until=until, count=count)
+        return Call(Backfill, "POST", path("/entry-points/{}/backfill", name), body=body)

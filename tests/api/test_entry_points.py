@@ -87,3 +87,15 @@ def test_a_timer_says_when_it_fires_next_unless_all_are_paused(operator: Person,
     assert viewer.get("/entry-points/plain").json()["state"] == "active"
     assert operator.post("/timers/resume").json() == {"paused": False, "timers": 1}
     assert operator.post("/timers/resume").status_code == 409
+
+
+def test_what_a_timer_has_missed_is_counted_first(operator: Person) -> None:
+    since, until = "2026-01-05T00:30:00Z", "2026-01-05T03:30:00Z"
+    counted = operator.get(f"/entry-points/timer/backfill?since={since}&until={until}").json()
+    assert counted["count"] == 3
+    body = {"since": since, "until": until}
+    assert operator.post("/entry-points/timer/backfill", {**body, "count": 2}).status_code == 409
+    answer = operator.post("/entry-points/timer/backfill", {**body, "count": 3})
+    assert (answer.status_code, answer.json()) == (202, counted)
+    assert operator.post("/entry-points/plain/backfill", {**body, "count": 3}).status_code == 409
+    assert operator.post("/entry-points/timer/backfill", {**body, "until": "soon", "count": 0}).status_code == 400

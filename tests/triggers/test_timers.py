@@ -13,8 +13,8 @@ from apps.tasks.integrity import complaints
 from apps.tasks.models import Task, TaskStatus
 from apps.tasks.recovery import repair
 from apps.tenancy.models import App
-from apps.triggers.entry_points import clock, lifecycle, stillness, ticking, timers
-from apps.triggers.errors import TimersNotPaused
+from apps.triggers.entry_points import backfill, clock, lifecycle, stillness, ticking, timers
+from apps.triggers.errors import BackfillChanged, BackfillTooLarge, NotATimer, TimersNotPaused
 from apps.triggers.models import EntryPoint, Firing
 from tests.support.agents import submit
 from tests.triggers.entry_points import entry, events, named, put
@@ -274,3 +274,29 @@ def test_what_a_crash_left_apart_is_put_together_again(app: App, worker: Worker,
     ]  # fmt: skip
     assert repair(app).enqueued == 2
     assert complaints(app) == [] and scheduled() == [NOON + HOUR] * 3
+
+
+# --- Making up by hand ----------------------------------------------------------------------------------------------
+def test_what_is_missing_is_counted_and_made_up_for_once(app: App, worker: Worker, at: Clock) -> None:
+    put(app, t=timer(misfire="skip", input="{{ scheduled_for }}"), u=entry())
+    tick(app, worker, NOON + HOUR, at)
+    tick(app, worker, NOON + 4.5 * HOUR, at)
+    first, last = NOON - 2 * HOUR, NOON + 10 * HOUR
+    wanted = [NOON + hours * HOUR for hours in (-2, -1, 0, 2, 3, 4)]
+    assert backfill.missing(named("t"), first, last) == wanted
+    with pytest.raises(BackfillChanged):
+        backfill.backfill(app, named("t"), first, last, count=5, by="anna")
+    made = backfill.backfill(app, named("t"), first, last, count=6, by="anna")
+    assert [one.scheduled_for for one in made] == wanted and {one.cause for one in made} == {"backfill"}
+    assert backfill.missing(named("t"), first, last) == []
+    assert backfill.backfill(app, named("t"), first, last, count=0, by="anna") == []
+    assert len({task.input["text"] for task in Task.objects.all()}) == 7
+    assert scheduled() == [NOON + 5 * HOUR]
+
+
+def test_too_much_or_what_is_no_timer_is_not_made_up_for(app: App, at: Clock) -> None:
+    put(app, t=timer(interval="1s"), u=entry())
+    with pytest.raises(BackfillTooLarge):
+        backfill.missing(named("t"), NOON - HOUR, NOON)
+    with pytest.raises(NotATimer):
+        backfill.missing(named("u"), NOON - HOUR, NOON)

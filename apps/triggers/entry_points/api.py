@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -16,12 +17,12 @@ from apps.tasks.api.idempotency import key_of, once
 from apps.tasks.api.serializers import TaskInput, TaskOut
 from apps.tasks.api.views import IDEMPOTENCY_KEY, PREFER, accepted, tasks
 from apps.tasks.models import Task
-from apps.tenancy.http.fields import Body, ReasonBody
+from apps.tenancy.http.fields import Body, Instant, Query, ReasonBody, WholeNumber
 from apps.tenancy.http.openapi import listed
 from apps.tenancy.http.pagination import BY_UUID, Order, PageQuery, page
 from apps.tenancy.http.problems import declare
 from apps.tenancy.http.views import AppView
-from apps.triggers.entry_points import activity, lifecycle, stillness, timers
+from apps.triggers.entry_points import activity, backfill, lifecycle, stillness, timers
 from apps.triggers.entry_points.activity import Activity, Counts
 from apps.triggers.entry_points.specs import spec_of
 from apps.triggers.errors import EntryPointRefused, NothingStarted
@@ -183,6 +184,54 @@ class Resume(EntryPointView):
         return self.shown(lifecycle.resume(self.app, self.entry_point(name), **self.who_and_why()))
 
 
+class BackfillQuery(Query):
+    since = Instant(help_text="The first time that counts.")
+    until = Instant(help_text="The last one.")
+
+
+@extend_schema_serializer(component_name="BackfillRequest")
+class BackfillBody(Body):
+    since = Instant(help_text="The first time that counts.")
+    until = Instant(help_text="The last one.")
+    count = WholeNumber(min_value=0, help_text="How many times there are, as `GET` has counted them.")
+
+
+@extend_schema_serializer(component_name="Backfill")
+class BackfillOut(serializers.Serializer[Any]):
+    count = serializers.IntegerField()
+    first = serializers.DateTimeField(allow_null=True)
+    last = serializers.DateTimeField(allow_null=True)
+
+
+def _times(found: list[datetime]) -> dict[str, Any]:
+    return BackfillOut(
+        {"count": len(found), "first": found[0] if found else None, "last": found[-1] if found else None}
+    ).data
+
+
+class Backfill(EntryPointView):
+    @extend_schema(
+        operation_id="count_backfill",
+        summary="The times that are over and that a timer has not fired for",
+        description="1,000 at most; of more, 409.",
+        parameters=[BackfillQuery],
+        responses=BackfillOut,
+    )
+    def get(self, request: Request, name: str) -> Response:
+        return Response(_times(backfill.missing(self.entry_point(name), **self.query(BackfillQuery))))
+
+    @extend_schema(
+        operation_id="backfill_entry_point",
+        summary="Fire a timer for times that are over and that it has not fired for",
+        description="Each once, however often this is sent. They are not as many as `count`: 409, and nothing is done.",
+        request=BackfillBody,
+        responses={202: BackfillOut},
+    )
+    def post(self, request: Request, name: str) -> Response:
+        made = backfill.backfill(self.app, self.entry_point(name), by=self.caller.actor, **self.body(BackfillBody))
+        return Response(_times([firing.scheduled_for for firing in made if firing.scheduled_for]), status=202)
+
+
 @extend_schema_serializer(component_name="Timers")
 class TimersOut(serializers.Serializer[Any]):
     paused = serializers.BooleanField()
@@ -267,6 +316,7 @@ urlpatterns = [
     path("entry-points/<slug:name>/trigger", Trigger.as_view(), name="entry-point-trigger"),
     path("entry-points/<slug:name>/pause", Pause.as_view(), name="entry-point-pause"),
     path("entry-points/<slug:name>/resume", Resume.as_view(), name="entry-point-resume"),
+    path("entry-points/<slug:name>/backfill", Backfill.as_view(), name="entry-point-backfill"),
     path("timers/pause", PauseTimers.as_view(), name="timers-pause"),
     path("timers/resume", ResumeTimers.as_view(), name="timers-resume"),
 ]

@@ -86,7 +86,7 @@ def trigger(
     Raises EntryPointGone, EntryPointPaused or InputInvalid; then nothing was done.
     """
     with transaction.atomic():
-        entry_point = _named(entry_point)
+        entry_point = named(entry_point)
         kind = trigger_types[entry_point.type]
         if kind.by_call and entry_point.paused_at is not None:
             raise EntryPointPaused(f"{entry_point.name!r} is paused{_because(entry_point)}")
@@ -104,7 +104,7 @@ def pause(app: App, entry_point: EntryPoint, *, by: str, reason: str = "") -> En
     """The entry point starts nothing by itself, and if only calls start it, nothing at all. A second pause changes the
     reason. What it has started goes on. Raises EntryPointGone."""
     with transaction.atomic():
-        entry_point = _named(entry_point)
+        entry_point = named(entry_point)
         was_paused = entry_point.paused_at is not None
         values: dict[str, Any] = {"paused_by": by, "pause_reason": reason}
         if not was_paused:
@@ -124,7 +124,7 @@ def resume(app: App, entry_point: EntryPoint, *, by: str, reason: str = "") -> E
     Raises EntryPointGone or EntryPointActive.
     """
     with transaction.atomic():
-        entry_point = _named(entry_point)
+        entry_point = named(entry_point)
         if entry_point.paused_at is None:
             raise EntryPointActive(f"{entry_point.name!r} is not paused")
         EntryPoint.objects.filter(pk=entry_point.pk).update(paused_at=None, paused_by="", pause_reason="")
@@ -135,7 +135,7 @@ def resume(app: App, entry_point: EntryPoint, *, by: str, reason: str = "") -> E
     return entry_point
 
 
-def _named(entry_point: EntryPoint) -> EntryPoint:
+def named(entry_point: EntryPoint) -> EntryPoint:
     """The entry point as it is now, locked. Raises EntryPointGone."""
     [found] = locked(pk=entry_point.pk)
     if found.removed_at is not None:

@@ -83,16 +83,11 @@ def _plan(timer: EntryPoint, now: datetime) -> _Plan:
     busy = _busy(config, spec.idle_timeout) if due.instants else ""
     for instant in due.instants:
         if busy:
-            plan.skips.append(Skip(timer, _CAUSE, busy, f"skipped {key_of(instant)}", instant))
+            plan.skips.append(Skip(timer, _CAUSE, busy, f"skipped {timers.key_of(instant)}", instant))
         else:
-            plan.starts.append(Start(timer, _CAUSE, {}, key_of(instant), instant))
+            plan.starts.append(Start(timer, _CAUSE, {}, timers.key_of(instant), instant))
     timer.next_at = due.following
     return plan
-
-
-def key_of(instant: datetime) -> str:
-    """What makes a firing the only one of its instant."""
-    return instant.isoformat()
 
 
 def _missed(timer: EntryPoint, first: datetime, last: datetime, misfire: str) -> Skip:
@@ -100,7 +95,7 @@ def _missed(timer: EntryPoint, first: datetime, last: datetime, misfire: str) ->
     if first == last:
         what = f"What was due at {first:%Y-%m-%d %H:%M:%S} UTC"
     reason = f"{what} was missed, and is not made up for (misfire: {misfire})."
-    return Skip(timer, _CAUSE, reason, f"missed {key_of(first)}", first)
+    return Skip(timer, _CAUSE, reason, f"missed {timers.key_of(first)}", first)
 
 
 def _busy(config: EntryPointConfig, idle_timeout: float | None) -> str:

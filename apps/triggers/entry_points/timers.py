@@ -84,6 +84,11 @@ def _spec(timer: EntryPoint) -> TimerSpec:
     return spec_of_timer(spec_of(timer))
 
 
+def key_of(instant: datetime) -> str:
+    """What makes a firing the only one of its instant."""
+    return instant.isoformat()
+
+
 def are_paused() -> TimersPause | None:
     """Who has paused all timers of the App, if somebody has."""
     return TimersPause.objects.first()
