@@ -48,6 +48,7 @@ def test_a_task_looks_as_documented(operator: Person) -> None:
         "started_at": None,
         "finished_at": None,
         "checkpoint_bytes": 0,
+        "caused_by": None,
         "forked_from": None,
         "forked_at_checkpoint": None,
     }
