@@ -183,7 +183,7 @@ def test_every_page_fits_reads_well_and_raises_no_error(operator: Visit) -> None
 def test_limits_are_set_and_what_is_used_of_them_is_seen(operator: Visit) -> None:
     def limit(tasks: str, dollars: str) -> None:
         page = operator.open("/admin/platform/apps/default/limits/")
-        page.get_by_label("Tasks").fill(tasks)
+        page.get_by_role("textbox", name="Tasks").fill(tasks)
         page.get_by_label("Dollars").fill(dollars)
         page.get_by_role("button", name="Save the limits").click()
         expect(page.get_by_text("they hold within a second")).to_be_visible()
