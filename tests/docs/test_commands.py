@@ -34,7 +34,7 @@ PRINTED = {  # what a page promises that its commands print
     "docs/configuration.md": ["shop.yaml is valid", "Applied to shop as revision 1."],
     "docs/entry-points.md": ["anna asks: Where is my order?", "paused"],
     "docs/durability.md": ["Nothing is wrong."],
-    "docs/events.md": ['"name":"order_placed","data":{"order":7}', "Pack order 7"],
+    "docs/events.md": ['"data":{"order":7}', "Pack order 7"],
     "docs/limits-and-budgets.md": ["100 tasks per 1m: 0 used, until", '"of":"token","resource":"tasks"'],
     "docs/limits.md": ["The installation runs 40 at a time"],
     "docs/notifications.md": ["test http://127.0.0.1:", "execution_completed http://127.0.0.1:"],
