@@ -115,7 +115,9 @@ class _Body(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         mine, theirs = self._ends
         mine.close()
-        if self._getting is not None:
-            await asyncio.wait([self._getting])
-        await self._in_thread(self._stream.close)
-        theirs.close()
+        try:
+            if self._getting is not None:
+                await asyncio.wait([self._getting])
+            await self._in_thread(self._stream.close)
+        finally:  # also where whoever closes it is cancelled, or the threads have ended
+            theirs.close()
