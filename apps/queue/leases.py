@@ -46,16 +46,20 @@ def claim(worker_id: int, count: int, *, limited: bool = True) -> list[Lease]:
     On PostgreSQL the claim does not wait until it is on disk, where it is the whole transaction: what comes after it,
     the start of the work first of all, is only there if the claim is.
     """
-    claimed: list[Lease] = []
+    claimed: list[_Taken] = []
     for _ in range(PARKING_ROUNDS):
         taken = _take(worker_id, count - len(claimed), limited)
         parked = _park([one.lease for one in taken if one.is_held])
         put_back = _put_back_surplus([one for one in taken if one.lease.id not in parked])
-        parked |= _park_surplus([one for one in taken if one.is_limited and one.lease.id not in parked | put_back])
-        claimed += [one.lease for one in taken if one.lease.id not in parked | put_back]
+        new = [one for one in taken if one.lease.id not in parked | put_back]
+        claimed += new
+        if any(one.is_limited for one in new):
+            # With those of the rounds before: one that comes out later may stand before them in its App's line.
+            parked |= _park_surplus([one for one in claimed if one.is_limited])
+            claimed = [one for one in claimed if one.lease.id not in parked]
         if not parked:
             break
-    return claimed
+    return [one.lease for one in claimed]
 
 
 @dataclass(frozen=True)
