@@ -67,7 +67,7 @@ class InThreads(httpx2.AsyncBaseTransport):
         answer = httpx2.WSGITransport(_reached_by(there, self._application))
         try:
             response = await self._in_thread(answer.handle_request, request)
-        except BaseException:
+        except BaseException:  # a cancellation, too: nobody else closes them
             here.close()
             there.close()
             raise

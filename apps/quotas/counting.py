@@ -101,8 +101,9 @@ def spend(app: App, spent: Iterable[Spent]) -> None:
     """Counts what is spent already against the budgets that there are, in the transaction that records it."""
     sums: Counter[Key] = Counter()
     for one in spent:
+        rules = current(app, one.caller)
         for resource, units in ((Resource.TOKENS, one.tokens), (Resource.COST, one.cost)):
-            held = [rule for rule in current(app, one.caller) if rule.resource == resource]
+            held = [rule for rule in rules if rule.resource == resource]
             sums.update(_shares(held, one.caller, {one.agent: units}) | {_key(rule): units for rule in held})
     if sums:
         _count({key: (units, None) for key, units in sums.items()})

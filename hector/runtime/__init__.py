@@ -72,7 +72,7 @@ class AgentRuntime:
         self._client, self._end_threads = starting.client_of(self.config)
         try:
             await self._listeners.start(self._client)
-        except BaseException:
+        except BaseException:  # a cancellation, too: whoever could not start has nothing to stop
             await self.stop()
             raise
         self._engine.start()

@@ -71,7 +71,7 @@ def _prepared(config: AgentRuntimeConfig, entry_points: Mapping[str, EntryPointS
         try:
             handlers.of_this_program |= own
             _put_in_force(config, entry_points)
-        except BaseException:
+        except BaseException:  # a signal, too: what says that work is done here goes with who does not do it
             working.close()
             raise
         return Engine(slots=config.slots, home=working)
